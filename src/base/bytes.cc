@@ -1,0 +1,105 @@
+#include "base/bytes.h"
+
+namespace annulus {
+
+void PutFixed64(Bytes* out, uint64_t value) {
+  char buffer[8];
+  for (int i = 0; i < 8; ++i) buffer[i] = static_cast<char>(value >> (8 * i));
+  out->append(buffer, 8);
+}
+
+void PutBigEndian16(Bytes* out, uint16_t value) {
+  out->push_back(static_cast<char>(value >> 8));
+  out->push_back(static_cast<char>(value));
+}
+
+void PutVarint(Bytes* out, uint64_t value) {
+  while (value >= 0x80) {
+    out->push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out->push_back(static_cast<char>(value));
+}
+
+void PutSized(Bytes* out, BytesView value) {
+  PutVarint(out, value.size());
+  out->append(value);
+}
+
+void PutOrdered(Bytes* out, BytesView value) {
+  for (char c : value) {
+    out->push_back(c);
+    if (c == '\0') out->push_back('\xff');
+  }
+  out->append("\x00\x01", 2);
+}
+
+bool ByteReader::Fixed64(uint64_t* value) {
+  BytesView bytes;
+  if (!Take(8, &bytes)) return false;
+  *value = 0;
+  for (int i = 7; i >= 0; --i) *value = (*value << 8) | static_cast<uint8_t>(bytes[i]);
+  return true;
+}
+
+bool ByteReader::BigEndian16(uint16_t* value) {
+  BytesView bytes;
+  if (!Take(2, &bytes)) return false;
+  *value = static_cast<uint16_t>((static_cast<uint8_t>(bytes[0]) << 8) |
+                                 static_cast<uint8_t>(bytes[1]));
+  return true;
+}
+
+bool ByteReader::Varint(uint64_t* value) {
+  uint64_t result = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    uint8_t byte;
+    if (!Byte(&byte)) return false;
+    const uint64_t part = byte & 0x7f;
+    if (shift == 63 && part > 1) return Fail();
+    result |= part << shift;
+    if ((byte & 0x80) == 0) {
+      if (byte == 0 && shift > 0) return Fail();
+      *value = result;
+      return true;
+    }
+  }
+  return Fail();
+}
+
+bool ByteReader::Sized(BytesView* value) {
+  uint64_t size;
+  return Varint(&size) && Take(size, value);
+}
+
+bool ByteReader::Ordered(Bytes* value) {
+  value->clear();
+  while (true) {
+    uint8_t byte;
+    if (!Byte(&byte)) return false;
+    if (byte != 0) {
+      value->push_back(static_cast<char>(byte));
+      continue;
+    }
+    if (!Byte(&byte)) return false;
+    if (byte == 0x01) return true;
+    if (byte != 0xff) return Fail();
+    value->push_back('\0');
+  }
+}
+
+bool ByteReader::Byte(uint8_t* value) {
+  BytesView bytes;
+  if (!Take(1, &bytes)) return false;
+  *value = static_cast<uint8_t>(bytes[0]);
+  return true;
+}
+
+bool ByteReader::Take(size_t size, BytesView* value) {
+  if (!ok_ || rest_.size() < size) return Fail();
+  *value = rest_.substr(0, size);
+  rest_.remove_prefix(size);
+  return true;
+}
+
+}  // namespace annulus
