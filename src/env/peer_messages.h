@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/strong_id.h"
+#include "base/time.h"
+#include "core/error.h"
+#include "core/version/item.h"
+#include "core/version/record.h"
+
+namespace annulus {
+
+// What nodes say to each other. The same messages cross the simulated network as they are, and the
+// real one as annulus.peer.v1 (adapters/grpc translates, and decides nothing).
+
+// Who are you, and do you know the layout? Asked of an address before ids are known.
+struct IntroduceRequest {};
+struct IntroduceReply {
+  std::string cluster;
+  std::string name;
+  NodeId id;
+  Incarnation incarnation;
+  bool storage = true;  // False: a coordinator, never a member.
+  std::string peer_address;
+  std::string client_address;
+  std::string zone;
+  Bytes layout;  // Encoded; empty while it has none.
+};
+
+// Are you there? Says nothing else, so that silence means silence.
+struct PingRequest {};
+struct PingReply {
+  Incarnation incarnation;
+  LayoutVersion layout_version;
+};
+
+// A client's write, handed to an owner, which mints and runs the quorum.
+struct ForwardRequest {
+  Item item;
+  Bytes value;
+  bool tombstone = false;
+  bool blind_delete = false;
+  VersionVector context;
+  RequestId request_id = {};
+  uint32_t acks_required = 0;
+  uint64_t ttl_ms = 0;  // 0: none.
+  bool explain = false;
+};
+struct ForwardReply {
+  Dot dot;
+  VersionVector context;
+  Acks acks;
+  bool durable = true;
+  uint32_t siblings = 0;
+  // Where asked for: who was asked, in microseconds of the minter's own request.
+  struct Hop {
+    NodeId node;
+    uint8_t kind = 0;
+    std::string answer;
+    uint64_t asked_us = 0;
+    uint64_t answered_us = 0;
+  };
+  std::vector<Hop> hops;
+};
+
+// Merge this record into yours, and answer when that is durable.
+struct ReplicateRequest {
+  Item item;
+  Bytes record;  // Encoded, with its checksum.
+  Epoch epoch;   // The stamp (DESIGN section 6).
+};
+struct ReplicateReply {
+  bool durable = true;  // False where the node is set not to sync.
+};
+
+// What do you hold of this item?
+struct ReadRequest {
+  Item item;
+  // Above this many bytes a digest is enough. 0: a digest always; max: the whole record.
+  uint64_t whole_up_to_bytes = 0;
+};
+struct ReadReply {
+  bool found = false;
+  std::optional<Bytes> record;  // Encoded; nullopt where only the digest was wanted.
+  uint64_t digest = 0;          // Of the record's versions; 0 where there is none.
+  Epoch epoch;                  // The stamp.
+};
+
+// One page of a partition's part of a bucket.
+struct RangeRequest {
+  PartitionId partition;
+  Bytes begin;  // Data keys, half-open.
+  Bytes end;
+  bool values = false;  // Without it records come with empty values (core/version WithoutValues).
+  uint32_t entries_max = 0;
+  uint64_t bytes_max = 0;
+};
+struct RangeReply {
+  struct Entry {
+    Bytes data_key;
+    Bytes record;
+  };
+  std::vector<Entry> entries;
+  bool more = false;
+  Epoch epoch;
+};
+
+using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
+                                 ReadRequest, RangeRequest>;
+using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
+                               RangeReply>;
+
+}  // namespace annulus

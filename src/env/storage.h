@@ -1,0 +1,64 @@
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+
+namespace annulus {
+
+enum class ColumnFamily : uint8_t {
+  kData,  // Records, under their data keys (core/ring).
+  kHint,  // Writes kept for other nodes.
+  kTree,  // Leaf digests.
+  kMeta,  // Identity, format, layout, epochs.
+};
+inline constexpr int kColumnFamilies = 4;
+
+struct StorageWrite {
+  ColumnFamily family;
+  Bytes key;
+  std::optional<Bytes> value;  // nullopt removes the key.
+};
+// Applied as one, or not at all.
+using StorageBatch = std::vector<StorageWrite>;
+
+struct StoragePage {
+  std::vector<std::pair<Bytes, Bytes>> entries;  // Ascending by key.
+  bool more = false;                             // The range goes on behind the last entry.
+};
+
+// The durable store under one node. All calls and all callbacks happen on the loop's thread; a callback
+// may come before the call returns where the answer is in memory already.
+//
+// Errors: RESOURCE_EXHAUSTED where the disk is full (nothing was written), DATA_LOSS where bytes on
+// disk are damaged. A failed fsync is no error here: it ends the process, since nobody can know what
+// it left behind.
+class Storage {
+ public:
+  using ReadDone = absl::AnyInvocable<void(absl::StatusOr<std::optional<Bytes>>)>;
+  using CommitDone = absl::AnyInvocable<void(absl::Status)>;
+  using PageDone = absl::AnyInvocable<void(absl::StatusOr<StoragePage>)>;
+
+  virtual ~Storage() = default;
+
+  // The value as last committed; nullopt where there is none. Sees only what has been acknowledged.
+  virtual void Read(ColumnFamily family, Bytes key, ReadDone done) = 0;
+
+  // Writes the batch. Batches that arrive while one sync runs share the next; order is kept. `done`
+  // comes when the batch is durable (with sync off: written) and readable.
+  virtual void Commit(StorageBatch batch, CommitDone done) = 0;
+
+  // Entries of [begin, end) in key order, until `entries_max` or about `bytes_max` (at least one).
+  virtual void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max,
+                         size_t bytes_max, PageDone done) = 0;
+
+  // Whether a commit is durable when it is acknowledged.
+  virtual bool Syncs() const = 0;
+};
+
+}  // namespace annulus

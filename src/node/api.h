@@ -1,0 +1,145 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/strong_id.h"
+#include "base/time.h"
+#include "core/error.h"
+#include "core/layout/layout.h"
+#include "core/version/item.h"
+#include "core/version/record.h"
+
+namespace annulus {
+
+// The public operations as plain values: what adapters/grpc translates from kv.proto and admin.proto,
+// and what the simulator's clients call. Field meanings and limits are those of the protos.
+
+enum class Consistency : uint8_t { kDefault, kOne, kQuorum, kAll };
+
+// How many replicas: a level, or a number (0: not given). Both at once is INVALID_ARGUMENT.
+struct ReplicaCount {
+  Consistency level = Consistency::kDefault;
+  uint32_t number = 0;
+};
+
+struct Hop {
+  enum class Kind : uint8_t { kMint, kReplicate, kRead, kDigest, kForward };
+  NodeId node;
+  std::string name;
+  Kind kind = Kind::kRead;
+  std::string answer;
+  Duration asked{0};     // Since the request's arrival.
+  Duration answered{0};  // 0: it did not.
+};
+std::string_view ToString(Hop::Kind kind);
+
+struct Explanation {
+  PartitionId partition;
+  LayoutVersion layout_version;
+  std::string coordinator;
+  std::vector<Hop> hops;
+  Duration elapsed{0};
+};
+
+// A put or a delete.
+struct WriteRequest {
+  Item item;
+  Bytes value;
+  bool is_delete = false;
+  bool blind_delete = false;
+  Bytes context;  // As the client handed it in.
+  ReplicaCount w;
+  Bytes request_id;  // 16 bytes, or empty: made up.
+  uint64_t ttl_ms = 0;
+  bool explain = false;
+};
+struct WriteAnswer {
+  Bytes context;
+  Acks acks;
+  RequestId request_id = {};
+  bool durable = true;
+  uint32_t siblings = 0;
+  std::optional<Explanation> explanation;
+};
+
+struct GetRequest {
+  Item item;
+  ReplicaCount r;
+  Bytes at_least;  // A context, or empty.
+  bool explain = false;
+};
+struct ShownSibling {
+  Bytes value;
+  WallTime write_time;
+  WallTime expires;
+  RequestId request_id = {};
+};
+struct GetAnswer {
+  std::vector<ShownSibling> siblings;
+  Bytes context;
+  bool more = false;
+  bool tombstone = false;
+  uint32_t answers = 0;
+  std::optional<Explanation> explanation;
+};
+
+struct ScanRequest {
+  Bytes bucket;
+  Bytes key;  // Empty: the whole bucket.
+  bool values = false;
+  bool tombstones = false;
+  uint64_t limit = 0;
+  Bytes page_token;
+  ReplicaCount r;
+};
+struct ScanItem {
+  Item item;
+  GetAnswer answer;  // Without values unless they were asked for.
+};
+// One page of a scan: some items, and the token behind the last; an empty token is the end.
+struct ScanPage {
+  std::vector<ScanItem> items;
+  Bytes page_token;
+};
+
+struct MemberView {
+  Member member;
+  std::string state;  // "self", "up", "silent", "down"
+  Incarnation incarnation;
+  uint32_t partitions = 0;
+};
+struct StatusView {
+  std::string cluster;
+  std::string name;
+  bool storage = true;
+  NodeId id;
+  Incarnation incarnation;
+  LayoutVersion layout_version;
+  Duration uptime{0};
+  bool ready = false;
+  std::string not_ready_reason;
+  bool sync = true;
+  std::vector<MemberView> members;
+};
+
+struct HolderView {
+  NodeId id;
+  std::string name;
+  bool owner = false;
+  std::string answer;
+  std::optional<Record> record;
+  Epoch epoch;
+};
+struct LocateAnswer {
+  uint64_t hash = 0;
+  PartitionId partition;
+  LayoutVersion layout_version;
+  std::vector<HolderView> holders;
+};
+
+}  // namespace annulus

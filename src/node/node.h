@@ -1,0 +1,84 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "core/version/token.h"
+#include "env/env.h"
+#include "node/api.h"
+#include "task/task.h"
+
+namespace annulus {
+
+// What a process is told by its configuration.
+struct NodeOptions {
+  std::string cluster;
+  std::string name;
+  std::string zone;
+  std::string peer_address;    // Advertised host:port.
+  std::string client_address;  // Advertised host:port.
+  // The initial members, this node among them (a coordinator is not): "name" and peer host:port.
+  struct Seed {
+    std::string name;
+    std::string peer_address;
+    std::string zone;
+  };
+  std::vector<Seed> seeds;
+  uint32_t partitions = 256;
+  uint32_t replicas = 3;
+  std::vector<Bytes> secrets;  // The first signs; the others are still accepted.
+  Limits limits;
+
+  // How long an owner may be silent before the next one is asked.
+  Duration silence_max = 150ms;
+  // Where a request has no deadline of its own, or a longer one.
+  Duration deadline_default = 5s;
+  Duration deadline_max = 60s;
+  // Records up to this size are sent whole by each replica that is asked.
+  size_t whole_record_bytes_max = 4096;
+};
+
+// Node identity and log hooks that the adapters set.
+using EventSink = absl::AnyInvocable<void(std::string_view event, std::string_view detail)>;
+
+// One process of the cluster: a storage node, or (without storage) a coordinator. It holds the flows
+// and lends them the world through Env; it has no thread, clock or randomness of its own.
+//
+// REQUIRES: every call on the loop's thread.
+class Node {
+ public:
+  // Reads the durable identity, or writes one where the store is empty. FAILED_PRECONDITION, with what
+  // to do, where the store belongs to another node or cluster, or was written by a newer format.
+  // INVALID_ARGUMENT where the options contradict themselves.
+  static Task<absl::StatusOr<std::unique_ptr<Node>>> Start(Env env, NodeOptions options,
+                                                           EventSink events);
+  virtual ~Node() = default;
+
+  // Client operations. Each ends by its deadline.
+  virtual Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) = 0;
+  virtual Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) = 0;
+  // One page, of at most about 1 MiB. Call again with its token until that is empty.
+  virtual Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) = 0;
+
+  // Operators.
+  virtual StatusView Status() const = 0;
+  // Null while it is not formed.
+  virtual const Layout* layout() const = 0;
+  virtual Task<absl::StatusOr<LocateAnswer>> Locate(Item item, Instant deadline) = 0;
+
+  // Refuses new client requests (UNAVAILABLE, "DRAINING") from now on; peers are still served.
+  virtual void Drain() = 0;
+  // Client operations under way.
+  virtual size_t busy() const = 0;
+
+  virtual NodeId id() const = 0;
+  virtual Incarnation incarnation() const = 0;
+  virtual const NodeOptions& options() const = 0;
+  // Where spawned requests live; they die with the node.
+  virtual void Spawn(Task<void> task) = 0;
+};
+
+}  // namespace annulus
