@@ -31,6 +31,8 @@ struct IntroduceReply {
   std::string client_address;
   std::string zone;
   Bytes layout;  // Encoded; empty while it has none.
+  // Of the settings that the first layout is formed from: members must agree on them.
+  uint64_t formation_digest = 0;
 };
 
 // Are you there? Says nothing else, so that silence means silence.
@@ -49,7 +51,7 @@ struct ForwardRequest {
   VersionVector context;
   RequestId request_id = {};
   uint32_t acks_required = 0;
-  uint64_t ttl_ms = 0;  // 0: none.
+  WallTime expires;  // Set once, by the coordinator; 0: never.
   bool explain = false;
 };
 struct ForwardReply {

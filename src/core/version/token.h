@@ -22,7 +22,7 @@ class TokenKeys {
   // item or by another cluster; the message says what to do.
   absl::StatusOr<VersionVector> OpenContext(const Item& item, BytesView token) const;
 
-  // `position` is the data key behind which the scan goes on.
+  // `position` is the data key from which the scan goes on.
   Bytes SealPosition(BytesView bucket, BytesView key, BytesView position) const;
   absl::StatusOr<Bytes> OpenPosition(BytesView bucket, BytesView key, BytesView token) const;
 
