@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "core/error.h"
 #include "core/layout/layout.h"
+#include "core/quorum/replicas.h"
 #include "core/version/item.h"
 #include "core/version/record.h"
 
@@ -18,14 +19,6 @@ namespace annulus {
 
 // The public operations as plain values: what adapters/grpc translates from kv.proto and admin.proto,
 // and what the simulator's clients call. Field meanings and limits are those of the protos.
-
-enum class Consistency : uint8_t { kDefault, kOne, kQuorum, kAll };
-
-// How many replicas: a level, or a number (0: not given). Both at once is INVALID_ARGUMENT.
-struct ReplicaCount {
-  Consistency level = Consistency::kDefault;
-  uint32_t number = 0;
-};
 
 struct Hop {
   enum class Kind : uint8_t { kMint, kReplicate, kRead, kDigest, kForward };

@@ -1,0 +1,51 @@
+#include "core/quorum/ack_quorum.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/planted.h"
+
+namespace annulus {
+
+AckQuorum::AckQuorum(uint32_t required, std::vector<NodeId> candidates) : required_(required) {
+  ANNULUS_CHECK(required >= 1);
+  candidates_.reserve(candidates.size());
+  for (NodeId node : candidates) candidates_.push_back({.node = node});
+}
+
+void AckQuorum::Ack(NodeId node) {
+  for (Candidate& candidate : candidates_) {
+    if (candidate.node != node) continue;
+    if (candidate.state == State::kAcked) {
+      if (PlantedBugs::Has(PlantedBug::kQuorumCountsTwice)) ++acks_;
+      return;
+    }
+    if (candidate.state == State::kRefused) --refusals_;
+    candidate.state = State::kAcked;
+    ++acks_;
+    return;
+  }
+}
+
+void AckQuorum::Refuse(NodeId node) {
+  for (Candidate& candidate : candidates_) {
+    if (candidate.node != node || candidate.state != State::kAsked) continue;
+    candidate.state = State::kRefused;
+    ++refusals_;
+    return;
+  }
+}
+
+Verdict AckQuorum::verdict() const {
+  if (acks_ >= required_) return Verdict::kWon;
+  if (candidates_.size() - refusals_ < required_) return Verdict::kLost;
+  return Verdict::kPending;
+}
+
+bool AckQuorum::HasAcked(NodeId node) const {
+  return std::any_of(candidates_.begin(), candidates_.end(), [&](const Candidate& candidate) {
+    return candidate.node == node && candidate.state == State::kAcked;
+  });
+}
+
+}  // namespace annulus

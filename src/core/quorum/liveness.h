@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "base/strong_id.h"
+#include "base/time.h"
+
+namespace annulus {
+
+// Whom to ask first. It says nothing about who owns what, and a wrong guess costs time only.
+//
+// A peer is silent when something has been asked of it for `silence_max` and nothing at all was heard
+// from it since; down when its connection broke and nothing was heard since. One word from it ends
+// either. Pings (node/peers) make sure that something is always asked.
+class Liveness {
+ public:
+  enum class State : uint8_t { kUp, kSilent, kDown };
+
+  explicit Liveness(Duration silence_max) : silence_max_(silence_max) {}
+
+  void Asked(NodeId peer, Instant now);
+  void Heard(NodeId peer, Instant now);
+  // A request ended without a word from the peer: its deadline passed.
+  void Missed(NodeId peer);
+  void Broken(NodeId peer);
+
+  State StateOf(NodeId peer, Instant now) const;
+  // The same nodes: those that are up, then the silent, then the down, each group in its old order.
+  // A node that was never asked (oneself) is up.
+  std::vector<NodeId> Order(std::vector<NodeId> nodes, Instant now) const;
+
+ private:
+  struct Peer {
+    uint32_t under_way = 0;
+    Instant silent_since;  // Meaningful while something is, or was last, unanswered.
+    bool waiting = false;
+    bool broken = false;
+  };
+
+  Duration silence_max_;
+  std::map<NodeId, Peer> peers_;
+};
+
+std::string_view ToString(Liveness::State state);
+
+}  // namespace annulus

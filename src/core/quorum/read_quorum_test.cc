@@ -1,0 +1,103 @@
+#include "core/quorum/read_quorum.h"
+
+#include <gtest/gtest.h>
+
+namespace annulus {
+namespace {
+
+using Asks = std::vector<ReadQuorum::Ask>;
+
+const NodeId kA{1}, kB{2}, kC{3};
+const Item kItem{"default", "k", ""};
+
+Record RecordWith(std::initializer_list<uint64_t> counters) {
+  Record record;
+  for (uint64_t counter : counters) {
+    Sibling sibling{.dot = {ActorId{7}, counter}, .value = "v"};
+    sibling.request_id[0] = static_cast<char>(counter);
+    Write(&record, {}, sibling);
+  }
+  return record;
+}
+
+ReplicaAnswer Whole(Record record) {
+  return {.found = true, .record = std::move(record), .epoch = Epoch{1}};
+}
+ReplicaAnswer Digest(const Record& record) {
+  return {.found = true, .digest = DigestOf(kItem, record), .epoch = Epoch{1}};
+}
+ReplicaAnswer Nothing() { return {.found = false, .epoch = Epoch{1}}; }
+
+TEST(ReadQuorum, AsksAsManyAsItNeedsAndOneOfThemForTheWholeRecord) {
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  EXPECT_EQ(quorum.Start(), (Asks{{kA, true}, {kB, false}}));
+  EXPECT_EQ(quorum.NextAsks(), Asks{});
+}
+
+TEST(ReadQuorum, AnEqualDigestSettles) {
+  const Record record = RecordWith({1});
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  quorum.Start();
+  quorum.Answer(kB, Digest(record));
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kA, Whole(record));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), record);
+}
+
+TEST(ReadQuorum, ADigestThatDiffersIsAskedForTheWhole) {
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  quorum.Start();
+  quorum.Answer(kA, Whole(RecordWith({1})));
+  quorum.Answer(kB, Digest(RecordWith({1, 2})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kB, true}}));
+  quorum.Answer(kB, Whole(RecordWith({1, 2})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), RecordWith({1, 2}));
+}
+
+TEST(ReadQuorum, AFailureAsksTheNextAndForTheWholeIfThatIsMissing) {
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  quorum.Start();
+  quorum.Fail(kA);
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, true}}));
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.verdict(), Verdict::kLost);
+  quorum.ForgetFailures();
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+}
+
+TEST(ReadQuorum, NothingThereIsAnAnswer) {
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  quorum.Start();
+  quorum.Answer(kA, Nothing());
+  quorum.Answer(kA, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kB, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_FALSE(quorum.found());
+}
+
+TEST(ReadQuorum, ASilenceAsksOneMore) {
+  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
+  quorum.Start();
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kC, true}}));
+  EXPECT_EQ(quorum.Hedge(), Asks{});
+  quorum.Answer(kB, Whole(RecordWith({1})));
+  quorum.Answer(kC, Whole(RecordWith({1})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
+TEST(ReadQuorum, TheLowestStampIsKept) {
+  ReadQuorum quorum(kItem, 2, {kA, kB});
+  quorum.Start();
+  ReplicaAnswer newer = Whole(RecordWith({1}));
+  newer.epoch = Epoch{5};
+  quorum.Answer(kA, newer);
+  quorum.Answer(kB, Whole(RecordWith({1})));
+  EXPECT_EQ(quorum.epoch(), Epoch{1});
+}
+
+}  // namespace
+}  // namespace annulus
