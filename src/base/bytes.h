@@ -15,6 +15,12 @@ using BytesView = std::string_view;
 void PutFixed64(Bytes* out, uint64_t value);
 void PutBigEndian16(Bytes* out, uint16_t value);
 void PutVarint(Bytes* out, uint64_t value);
+// The bytes that PutVarint appends: 1 to 10.
+constexpr size_t VarintSize(uint64_t value) {
+  size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
 // varint(length), then the bytes.
 void PutSized(Bytes* out, BytesView value);
 // Keeps the order of byte strings when more is appended behind it: 0x00 becomes 0x00 0xff, and

@@ -36,7 +36,8 @@ class Random {
   // REQUIRES: bound > 0.
   uint64_t Below(uint64_t bound) {
     ANNULUS_CHECK(bound > 0);
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * bound) >> 64);
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);
   }
 
   // In [low, high]. REQUIRES: low <= high.
