@@ -21,7 +21,8 @@ struct Item {
   }
 };
 
-// What the public doors refuse before anything is buffered or written. Settings, with these defaults.
+// What the public doors refuse before anything is buffered or written. Settings, with these
+// defaults.
 struct Limits {
   size_t key_bytes_max = 4 << 10;
   size_t sort_key_bytes_max = 1 << 10;

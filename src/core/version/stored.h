@@ -34,7 +34,7 @@ absl::StatusOr<StoredRecord> DecodeStored(BytesView bytes);
 // A client's write before it has a dot.
 struct Mint {
   VersionVector context;
-  bool blind_delete = false;  // Covers whatever the minter holds.
+  bool blind_delete = false;  // A tombstone that covers whatever the minter holds.
   bool tombstone = false;
   Bytes value;
   WallTime write_time;
@@ -44,20 +44,26 @@ struct Mint {
 
 enum class MintVerdict {
   kMinted,
-  kRepeated,         // A sibling with this request id stands: nothing changed, its dot is returned.
-  kTooManySiblings,  // The record would be over a limit and larger than before: nothing changed.
+  kRepeated,  // A sibling with this request id stands: nothing changed, its dot is returned.
+  // The record would be over siblings_max with more of them than before, or over record_bytes_max
+  // with more bytes than before: nothing changed. A write that makes a record smaller is never
+  // refused.
+  kTooManySiblings,
   kRecordTooLarge,
 };
 
 struct MintResult {
   MintVerdict verdict = MintVerdict::kMinted;
-  Dot dot;                // Of the new sibling, or of the one that stands.
-  VersionVector context;  // What the client may hand back: its own context plus the dot.
+  Dot dot;  // Of the new sibling, or of the one that stands. None where the write was refused.
+  // What the client may hand back: its own context plus the dot (kRepeated: plus the dots of all
+  // siblings with this request id, which are one write to the client). A blind delete's is what it
+  // covered plus its dot: it removed all that knowingly. Unspecified where the write was refused.
+  VersionVector context;
 };
 
-// Mints in *stored under a new dot. The actor is the noted one if it was drawn in `incarnation`, else
-// a new one from `random`; the caller draws a new incarnation whenever a commit failed, so that a dot
-// which may have been sent is never minted again (DESIGN section 1, actor).
+// Mints in *stored under a new dot. The actor is the noted one if it was drawn in `incarnation`,
+// else a new one from `random`; the caller draws a new incarnation whenever a commit failed, so
+// that a dot which may have been sent is never minted again (DESIGN section 1, actor).
 MintResult ApplyMint(StoredRecord* stored, Mint mint, Incarnation incarnation, const Limits& limits,
                      Random* random);
 

@@ -17,12 +17,14 @@ class TokenKeys {
   // INVALID_ARGUMENT where there is no secret or one is too short.
   static absl::StatusOr<TokenKeys> Create(const std::vector<Bytes>& secrets);
 
+  // An empty token for the empty vector: there is nothing to hand back.
   Bytes SealContext(const Item& item, const VersionVector& vector) const;
-  // The empty vector for an empty token. INVALID_ARGUMENT where it was cut, altered, made for another
-  // item or by another cluster; the message says what to do.
+  // The empty vector for an empty token. INVALID_ARGUMENT where it was cut, altered, made for
+  // another item or by another cluster; the message says what to do.
   absl::StatusOr<VersionVector> OpenContext(const Item& item, BytesView token) const;
 
-  // `position` is the data key from which the scan goes on.
+  // `position` is the data key from which the scan goes on. An empty one, the start, is an empty
+  // token, and the other way round; else the errors are those of a context.
   Bytes SealPosition(BytesView bucket, BytesView key, BytesView position) const;
   absl::StatusOr<Bytes> OpenPosition(BytesView bucket, BytesView key, BytesView token) const;
 
