@@ -19,9 +19,9 @@ PartitionId PartitionOf(uint64_t hash, uint32_t partitions);
 inline constexpr uint32_t kLeavesPerPartition = 1024;
 uint32_t LeafOf(uint64_t hash, uint32_t partitions);
 
-// Where an item lies in the data column family: partition (2 bytes), bucket and 0x00, leaf (2 bytes),
-// key and sort key, each order-preserving; so that one leaf of a bucket is one short range, and a
-// partition of a bucket another.
+// Where an item lies in the data column family: partition (2 bytes), bucket and 0x00, leaf (2
+// bytes), key and sort key, each order-preserving; so that one leaf of a bucket is one short range,
+// and a partition of a bucket another.
 Bytes DataKey(const Item& item, uint32_t partitions);
 // Bytes that are no data key are DATA_LOSS.
 struct ParsedDataKey {
