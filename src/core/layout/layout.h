@@ -24,14 +24,17 @@ struct Member {
 // Immutable once formed; a change is a new document with the next version.
 class Layout {
  public:
+  static constexpr size_t kMembersMax = 1024;
+
   // Owners for the given members:
   // - min(N, members) owners on distinct nodes, in distinct zones as far as there are zones;
   // - as even as that allows: within one partition per node where zones do not forbid it;
   // - among those, the fewest moves from `previous` (null: none);
-  // - the first places of the preference lists spread evenly too.
+  // - the first places of the preference lists spread evenly too, then the second, and so on; among
+  //   those, the order of `previous`.
   // An exact minimum-cost flow (the idea is Garage's), deterministic in its arguments.
-  // INVALID_ARGUMENT: no member, a name or id twice, partitions not a power of two in 1..65536,
-  // replicas not in 1..7.
+  // INVALID_ARGUMENT: version 0, no member or too many, a name or id missing or twice, partitions
+  // not a power of two in 1..65536 or not those of `previous`, replicas not in 1..7.
   static absl::StatusOr<Layout> Form(std::string cluster, LayoutVersion version,
                                      std::vector<Member> members, uint32_t partitions,
                                      uint32_t replicas, const Layout* previous);
