@@ -45,8 +45,8 @@ bool ByteReader::Fixed64(uint64_t* value) {
 bool ByteReader::BigEndian16(uint16_t* value) {
   BytesView bytes;
   if (!Take(2, &bytes)) return false;
-  *value = static_cast<uint16_t>((static_cast<uint8_t>(bytes[0]) << 8) |
-                                 static_cast<uint8_t>(bytes[1]));
+  *value =
+      static_cast<uint16_t>((static_cast<uint8_t>(bytes[0]) << 8) | static_cast<uint8_t>(bytes[1]));
   return true;
 }
 

@@ -5,11 +5,11 @@
 
 // An invariant. It stays on in release: a node that goes on with a broken invariant loses data, one
 // that stops is what the rest of the system is built to survive.
-#define ANNULUS_CHECK(condition)                                                        \
-  do {                                                                                  \
-    if (!(condition)) [[unlikely]] {                                                    \
-      ::annulus::internal::CheckFailed(#condition, __FILE__, __LINE__);                 \
-    }                                                                                   \
+#define ANNULUS_CHECK(condition)                                        \
+  do {                                                                  \
+    if (!(condition)) [[unlikely]] {                                    \
+      ::annulus::internal::CheckFailed(#condition, __FILE__, __LINE__); \
+    }                                                                   \
   } while (false)
 
 namespace annulus::internal {

@@ -4,26 +4,26 @@
 
 namespace annulus {
 
-// Faults that can be switched on in the shipped code, to prove that the checkers of sim/ would notice
-// them (DESIGN section 13). Nothing but the simulator's Planter can set one; in any other process the
-// mask is zero and stays so. Each stands where the mistake would be made, as
+// Faults that can be switched on in the shipped code, to prove that the checkers of sim/ would
+// notice them (DESIGN section 13). Nothing but the simulator's Planter can set one; in any other
+// process the mask is zero and stays so. Each stands where the mistake would be made, as
 //   if (PlantedBugs::Has(PlantedBug::kAckBeforeSync)) ...
 enum class PlantedBug : uint8_t {
   kNone,
-  kAckBeforeSync,           // A replica answers before its batch is durable.
-  kMergeDropsSibling,       // A merge keeps only one of two concurrent siblings.
-  kMintSendsOnlyNewDot,     // The minter sends its new sibling without the rest of its record.
-  kActorReusedAfterCrash,   // The mint note of an earlier incarnation is believed.
+  kAckBeforeSync,          // A replica answers before its batch is durable.
+  kMergeDropsSibling,      // A merge keeps only one of two concurrent siblings.
+  kMintSendsOnlyNewDot,    // The minter sends its new sibling without the rest of its record.
+  kActorReusedAfterCrash,  // The mint note of an earlier incarnation is believed.
   kActorReusedAfterFailedCommit,  // A failed commit does not retire the actors of this incarnation.
-  kDeleteForgetsContext,    // A delete removes the record instead of leaving a tombstone.
-  kQuorumCountsTwice,       // A second answer of one node counts as another node's.
-  kWriteDropsAllSiblings,   // A write replaces siblings that its context does not cover.
-  kPutContextCoversAll,     // A put hands out the record's vector: it covers what nobody was shown.
-  kRepeatMintsAgain,        // A request id that is already held is minted again.
-  kReadAnswersFromOne,      // A read answers after the first replica, whatever R says.
-  kMergeForgetsVector,      // A merge keeps its own vector and not the other's.
-  kReplicaOverwrites,       // A replica stores what it is sent instead of merging it.
-  kFailedMintIsApplied,     // A write whose quorum failed is reported as applied.
+  kDeleteForgetsContext,          // A delete removes the record instead of leaving a tombstone.
+  kQuorumCountsTwice,             // A second answer of one node counts as another node's.
+  kWriteDropsAllSiblings,         // A write replaces siblings that its context does not cover.
+  kPutContextCoversAll,  // A put hands out the record's vector: it covers what nobody was shown.
+  kRepeatMintsAgain,     // A request id that is already held is minted again.
+  kReadAnswersFromOne,   // A read answers after the first replica, whatever R says.
+  kMergeForgetsVector,   // A merge keeps its own vector and not the other's.
+  kReplicaOverwrites,    // A replica stores what it is sent instead of merging it.
+  kFailedMintIsApplied,  // A write whose quorum failed is reported as applied.
   kCount,
 };
 

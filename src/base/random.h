@@ -55,6 +55,7 @@ class Random {
   Random Fork() { return Random(Next()); }
 
  private:
+  __extension__ using Wide = unsigned __int128;
   static uint64_t Rotl(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
   uint64_t state_[4];
 };

@@ -8,7 +8,8 @@
 
 namespace annulus {
 
-// The world as a node sees it. Real parts in adapters/, simulated ones in sim/; all outlive the node.
+// The world as a node sees it. Real parts in adapters/, simulated ones in sim/; all outlive the
+// node.
 struct Env {
   Loop* loop = nullptr;
   Clock* clock = nullptr;

@@ -115,7 +115,7 @@ struct RangeReply {
 
 using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
                                  ReadRequest, RangeRequest>;
-using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
-                               RangeReply>;
+using PeerReply =
+    std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply, RangeReply>;
 
 }  // namespace annulus

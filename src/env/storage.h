@@ -32,12 +32,12 @@ struct StoragePage {
   bool more = false;                             // The range goes on behind the last entry.
 };
 
-// The durable store under one node. All calls and all callbacks happen on the loop's thread; a callback
-// may come before the call returns where the answer is in memory already.
+// The durable store under one node. All calls and all callbacks happen on the loop's thread; a
+// callback may come before the call returns where the answer is in memory already.
 //
 // Errors: RESOURCE_EXHAUSTED where the disk is full (nothing was written), DATA_LOSS where bytes on
-// disk are damaged. A failed fsync is no error here: it ends the process, since nobody can know what
-// it left behind.
+// disk are damaged. A failed fsync is no error here: it ends the process, since nobody can know
+// what it left behind.
 class Storage {
  public:
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<std::optional<Bytes>>)>;

@@ -14,7 +14,8 @@ namespace annulus {
 using PeerResult = absl::StatusOr<PeerReply>;
 using PeerDone = absl::AnyInvocable<void(PeerResult)>;
 
-// A line to one peer. Messages that are called while one is being written leave together in the next.
+// A line to one peer. Messages that are called while one is being written leave together in the
+// next. Destroying it drops what is under way: its `done`s are destroyed without having run.
 class Link {
  public:
   virtual ~Link() = default;
@@ -35,8 +36,8 @@ class Link {
 
 // Where a request comes from and what it may assume.
 struct PeerContext {
-  NodeId from;               // 0: an unknown process, which may only introduce itself.
-  LayoutVersion version;     // Of the layout by which the sender chose us; 0 without one.
+  NodeId from;            // 0: an unknown process, which may only introduce itself.
+  LayoutVersion version;  // Of the layout by which the sender chose us; 0 without one.
   Instant deadline;
 };
 
@@ -48,8 +49,8 @@ class Transport {
   virtual ~Transport() = default;
 
   // A line to whoever answers at host:port, which is resolved anew at each connection. With an
-  // `expected` id other than 0, a peer with another id is refused, so that a message never reaches a
-  // node that took over an address. Dials at once and keeps trying, every second at the latest.
+  // `expected` id other than 0, a peer with another id is refused, so that a message never reaches
+  // a node that took over an address. Dials at once and keeps trying, every second at the latest.
   virtual std::unique_ptr<Link> Open(std::string address, NodeId expected) = 0;
 
   // Starts to take requests. Once.

@@ -17,8 +17,9 @@
 
 namespace annulus {
 
-// The public operations as plain values: what adapters/grpc translates from kv.proto and admin.proto,
-// and what the simulator's clients call. Field meanings and limits are those of the protos.
+// The public operations as plain values: what adapters/grpc translates from kv.proto and
+// admin.proto, and what the simulator's clients call. Field meanings and limits are those of the
+// protos.
 
 struct Hop {
   enum class Kind : uint8_t { kMint, kReplicate, kRead, kDigest, kForward };

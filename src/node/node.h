@@ -34,6 +34,10 @@ struct NodeOptions {
 
   // How long an owner may be silent before the next one is asked.
   Duration silence_max = 150ms;
+  // How long a request waits for peers that cannot be connected, before it fails as UNAVAILABLE.
+  Duration unreachable_max = 2s;
+  // How often the members are asked for the layout until there is one.
+  Duration formation_interval = 200ms;
   // Where a request has no deadline of its own, or a longer one.
   Duration deadline_default = 5s;
   Duration deadline_max = 60s;
@@ -41,18 +45,18 @@ struct NodeOptions {
   size_t whole_record_bytes_max = 4096;
 };
 
-// Node identity and log hooks that the adapters set.
+// Is told of what operators want to see in a log: "layout_adopted", "layout_refused", ...
 using EventSink = absl::AnyInvocable<void(std::string_view event, std::string_view detail)>;
 
-// One process of the cluster: a storage node, or (without storage) a coordinator. It holds the flows
-// and lends them the world through Env; it has no thread, clock or randomness of its own.
+// One process of the cluster: a storage node, or (without storage) a coordinator. It holds the
+// flows and lends them the world through Env; it has no thread, clock or randomness of its own.
 //
 // REQUIRES: every call on the loop's thread.
 class Node {
  public:
-  // Reads the durable identity, or writes one where the store is empty. FAILED_PRECONDITION, with what
-  // to do, where the store belongs to another node or cluster, or was written by a newer format.
-  // INVALID_ARGUMENT where the options contradict themselves.
+  // Reads the durable identity, or writes one where the store is empty. FAILED_PRECONDITION, with
+  // what to do, where the store belongs to another node or cluster, or was written by a newer
+  // format. INVALID_ARGUMENT where the options contradict themselves.
   static Task<absl::StatusOr<std::unique_ptr<Node>>> Start(Env env, NodeOptions options,
                                                            EventSink events);
   virtual ~Node() = default;

@@ -9,9 +9,10 @@ namespace annulus {
 
 using Job = absl::AnyInvocable<void()>;
 
-// The one thread on which everything of a process happens, in turns: a turn runs every event that is
-// ready (arrivals, replies, timers, posted jobs), then the jobs that asked for its end. That end is
-// where the group commit and each peer stream are flushed once, which is what makes batches form.
+// The one thread on which everything of a process happens, in turns: a turn runs every event that
+// is ready (arrivals, replies, timers, posted jobs), then the jobs that asked for its end. That end
+// is where the group commit and each peer stream are flushed once, which is what makes batches
+// form.
 //
 // Real: a gRPC completion queue (adapters/grpc). In sim/: a queue of events on a virtual clock.
 // REQUIRES, for all but Post: called on the loop's own thread.

@@ -10,8 +10,8 @@
 
 namespace annulus {
 
-// Where one flow waits for values that others deliver: replies, timeouts, signals. Senders outlive the
-// box or not, as they like: what is delivered after it is gone, is dropped.
+// Where one flow waits for values that others deliver: replies, timeouts, signals. Senders outlive
+// the box or not, as they like: what is delivered after it is gone, is dropped.
 //
 //   Mailbox<Reply> replies(loop);
 //   link->Call(request, deadline, [to = replies.sender()](Reply r) { to.Deliver(std::move(r)); });
@@ -56,9 +56,7 @@ class Mailbox {
 
   class Awaiter {
    public:
-    bool await_ready() const {
-      return !state_->values.empty() || deadline_ <= state_->loop->Now();
-    }
+    bool await_ready() const { return !state_->values.empty() || deadline_ <= state_->loop->Now(); }
     void await_suspend(std::coroutine_handle<> waiter) {
       State* state = state_;
       state->waiter = waiter;

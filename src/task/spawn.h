@@ -10,9 +10,9 @@
 namespace annulus {
 
 // Counts the flows that were spawned into it and have not ended, and can abandon them: when it is
-// destroyed, so are they, wherever they wait. This is how a simulated process dies, and how a real one
-// ends without leaking. What a flow waits for must not resume it afterwards: Mailbox, Sleep and Await
-// see to that by forgetting a waiter that is gone.
+// destroyed, so are they, wherever they wait. This is how a simulated process dies, and how a real
+// one ends without leaking. What a flow waits for must not resume it afterwards: Mailbox, Sleep and
+// Await see to that by forgetting a waiter that is gone.
 class TaskGroup {
  public:
   TaskGroup() = default;

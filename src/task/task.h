@@ -9,9 +9,9 @@
 
 namespace annulus {
 
-// A flow that waits: a lazy coroutine that runs on one loop's thread. `co_await` it to run it and take
-// its value, or hand it to Spawn. One executor, so no locks; no combinators that race; an escaped
-// exception ends the process, loudly.
+// A flow that waits: a lazy coroutine that runs on one loop's thread. `co_await` it to run it and
+// take its value, or hand it to Spawn. One executor, so no locks; no combinators that race; an
+// escaped exception ends the process, loudly.
 //
 // `co_await` stands alone or initialises a variable: GCC 12 miscompiles some nested uses.
 // A flow takes its arguments by value, or by reference to what outlives it (the node).

@@ -17,8 +17,8 @@ class AckQuorum {
   // REQUIRES: 1 <= required. With fewer candidates than that, it is lost from the start.
   AckQuorum(uint32_t required, std::vector<NodeId> candidates);
 
-  // Each node counts once, whatever it says again; a yes after a no counts, since a node may be asked
-  // again. Nodes that are no candidates are ignored.
+  // Each node counts once, whatever it says again; a yes after a no counts, since a node may be
+  // asked again. Nodes that are no candidates are ignored.
   void Ack(NodeId node);
   void Refuse(NodeId node);
 

@@ -43,17 +43,19 @@ Liveness::State Liveness::StateOf(NodeId id, Instant now) const {
 }
 
 std::vector<NodeId> Liveness::Order(std::vector<NodeId> nodes, Instant now) const {
-  std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) {
-    return StateOf(a, now) < StateOf(b, now);
-  });
+  std::stable_sort(nodes.begin(), nodes.end(),
+                   [&](NodeId a, NodeId b) { return StateOf(a, now) < StateOf(b, now); });
   return nodes;
 }
 
 std::string_view ToString(Liveness::State state) {
   switch (state) {
-    case Liveness::State::kUp: return "up";
-    case Liveness::State::kSilent: return "silent";
-    case Liveness::State::kDown: return "down";
+    case Liveness::State::kUp:
+      return "up";
+    case Liveness::State::kSilent:
+      return "silent";
+    case Liveness::State::kDown:
+      return "down";
   }
   return "?";
 }

@@ -12,9 +12,9 @@ namespace annulus {
 
 // Whom to ask first. It says nothing about who owns what, and a wrong guess costs time only.
 //
-// A peer is silent when something has been asked of it for `silence_max` and nothing at all was heard
-// from it since; down when its connection broke and nothing was heard since. One word from it ends
-// either. Pings (node/peers) make sure that something is always asked.
+// A peer is silent when something has been asked of it for `silence_max` and nothing at all was
+// heard from it since; down when its connection broke and nothing was heard since. One word from it
+// ends either. Pings (node/peers) make sure that something is always asked.
 class Liveness {
  public:
   enum class State : uint8_t { kUp, kSilent, kDown };

@@ -25,9 +25,9 @@ struct ReplicaAnswer {
 //   on a silence that lasts:   send what Hedge() says
 //   until quorum.verdict() is not kPending, then merged()
 //
-// A replica counts once it is settled: its whole record is here, or it has none, or its digest equals
-// that of a whole record that is here. The first one asked sends its record whole whatever its size,
-// the others only small ones; where a large one differs, it is asked again for the whole.
+// A replica counts once it is settled: its whole record is here, or it has none, or its digest
+// equals that of a whole record that is here. The first one asked sends its record whole whatever
+// its size, the others only small ones; where a large one differs, it is asked again for the whole.
 class ReadQuorum {
  public:
   struct Ask {

@@ -14,8 +14,8 @@ struct ReplicaCount {
   uint32_t number = 0;
 };
 
-// The number for a partition with this many owners; kDefault is a quorum. INVALID_ARGUMENT where both
-// are given, or more than there are owners; `name` ("r" or "w") is for the message.
+// The number for a partition with this many owners; kDefault is a quorum. INVALID_ARGUMENT where
+// both are given, or more than there are owners; `name` ("r" or "w") is for the message.
 absl::StatusOr<uint32_t> Resolve(ReplicaCount count, uint32_t owners, const char* name);
 
 }  // namespace annulus

@@ -18,10 +18,13 @@ struct MintNote {
   bool operator==(const MintNote&) const = default;
 };
 
+// Where every partition starts.
+inline constexpr Epoch kFirstEpoch{1};
+
 // A record as it lies on this node's disk.
 struct StoredRecord {
   Record record;
-  Epoch epoch{1};  // The partition's epoch when this copy last changed (DESIGN section 6, rule 3).
+  Epoch epoch = kFirstEpoch;  // The partition's epoch when this copy last changed (DESIGN section 6, rule 3).
   std::optional<MintNote> note;
 
   bool operator==(const StoredRecord&) const = default;

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/layout/layout.h"
+#include "core/version/token.h"
+#include "env/env.h"
+#include "node/node.h"
+#include "node/peers.h"
+#include "node/replica.h"
+
+namespace annulus {
+
+// What every flow of a node may use. The node owns it and outlives its flows.
+struct NodeContext {
+  Env env;
+  NodeOptions options;
+  TokenKeys tokens;
+  NodeId id;
+  Incarnation incarnation;
+  Instant started;
+  std::unique_ptr<Replica> replica;  // Null in a coordinator, which owns nothing.
+  std::unique_ptr<Peers> peers;
+  std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
+  std::string not_ready_reason;          // Why there is no layout yet.
+  EventSink events;
+
+  Instant Now() const { return env.loop->Now(); }
+  bool Owns(PartitionId partition) const {
+    return layout != nullptr && layout->Owns(id, partition);
+  }
+  // Whether a request that arrived then should count on this peer no more.
+  bool IsUnreachable(NodeId peer, Instant arrived) const {
+    return peers->StateOf(peer) == Liveness::State::kDown &&
+           Now() - arrived > options.unreachable_max;
+  }
+  // For people.
+  std::string NameOf(NodeId node) const {
+    const Member* member = layout == nullptr ? nullptr : layout->FindMember(node);
+    return member == nullptr ? ToHex(node) : member->name;
+  }
+};
+
+}  // namespace annulus

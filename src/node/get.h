@@ -1,0 +1,19 @@
+#pragma once
+
+#include "node/context.h"
+
+namespace annulus {
+
+// A client's read, from any node or coordinator: asks R owners, merges what they hold, and asks
+// others where one is silent or fails. Ends by its deadline: an answer (also "not found"), or
+// INVALID_ARGUMENT, UNAVAILABLE (R owners cannot be reached, or none covers at_least),
+// DEADLINE_EXCEEDED, DATA_LOSS.
+Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline);
+
+// What this node holds of an item, for a peer or for a read that runs here.
+Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request);
+
+// A record as a client may see it now; values only where they are wanted.
+GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& record, bool values);
+
+}  // namespace annulus

@@ -1,0 +1,99 @@
+#include "node/identity.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "task/await.h"
+
+namespace annulus {
+namespace {
+
+constexpr char kIdentityKey[] = "identity";
+constexpr char kLayoutKey[] = "layout";
+
+using Found = absl::StatusOr<std::optional<Bytes>>;
+
+Bytes Encode(NodeId id, BytesView cluster, BytesView name) {
+  Bytes out;
+  PutFixed64(&out, id.value());
+  PutSized(&out, cluster);
+  PutSized(&out, name);
+  return out;
+}
+
+Task<Found> ReadMeta(Env env, std::string key) {
+  Found found = co_await Await<Found>(
+      [&](auto done) { env.storage->Read(ColumnFamily::kMeta, std::move(key), std::move(done)); });
+  co_return found;
+}
+
+Task<absl::Status> WriteMeta(Env env, std::string key, Bytes value) {
+  absl::Status status = co_await Await<absl::Status>([&](auto done) {
+    StorageBatch batch;
+    batch.push_back({ColumnFamily::kMeta, std::move(key), std::move(value)});
+    env.storage->Commit(std::move(batch), std::move(done));
+  });
+  co_return status;
+}
+
+absl::Status Check(const std::string& stored_cluster, const std::string& stored_name,
+                   const std::string& cluster, const std::string& name) {
+  if (stored_cluster != cluster) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data directory belongs to cluster \"", stored_cluster, "\", not to \"",
+                     cluster, "\"; set cluster to that name, or choose another data_dir"));
+  }
+  if (stored_name != name) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data directory belongs to node \"", stored_name, "\", not to \"", name,
+                     "\"; start it under that name, or choose another data_dir"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::string name) {
+  Identity identity;
+  Found stored = co_await ReadMeta(env, kIdentityKey);
+  if (!stored.ok()) co_return stored.status();
+  if (!stored->has_value()) {
+    do {
+      identity.id = NodeId(env.random->Next());
+    } while (identity.id == NodeId());
+    absl::Status written =
+        co_await WriteMeta(env, kIdentityKey, Encode(identity.id, cluster, name));
+    if (!written.ok()) co_return written;
+    co_return identity;
+  }
+
+  ByteReader reader(**stored);
+  uint64_t id = 0;
+  BytesView stored_cluster, stored_name;
+  reader.Fixed64(&id);
+  reader.Sized(&stored_cluster);
+  reader.Sized(&stored_name);
+  if (!reader.done()) co_return absl::DataLossError("the data directory's identity is damaged");
+  if (absl::Status same =
+          Check(std::string(stored_cluster), std::string(stored_name), cluster, name);
+      !same.ok()) {
+    co_return same;
+  }
+  identity.id = NodeId(id);
+
+  Found layout_bytes = co_await ReadMeta(env, kLayoutKey);
+  if (!layout_bytes.ok()) co_return layout_bytes.status();
+  if (layout_bytes->has_value()) {
+    absl::StatusOr<Layout> layout = Layout::Decode(**layout_bytes);
+    if (!layout.ok()) co_return layout.status();
+    identity.layout = *std::move(layout);
+  }
+  co_return identity;
+}
+
+Task<absl::Status> StoreLayout(Env env, const Layout& layout) {
+  absl::Status status = co_await WriteMeta(env, kLayoutKey, layout.Encode());
+  co_return status;
+}
+
+}  // namespace annulus

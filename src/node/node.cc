@@ -1,0 +1,297 @@
+#include "node/node.h"
+
+#include <set>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/ring/ring.h"
+#include "node/context.h"
+#include "node/formation.h"
+#include "node/get.h"
+#include "node/identity.h"
+#include "node/locate.h"
+#include "node/put.h"
+#include "node/scan.h"
+
+namespace annulus {
+namespace {
+
+// Counts a client operation while it runs.
+class Busy {
+ public:
+  explicit Busy(size_t* count) : count_(count) { ++*count_; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  ~Busy() { --*count_; }
+
+ private:
+  size_t* count_;
+};
+
+class NodeImpl : public Node {
+ public:
+  NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
+           Incarnation incarnation, EventSink events) {
+    context_ = {.env = env,
+                .options = std::move(options),
+                .tokens = std::move(tokens),
+                .id = identity.id,
+                .incarnation = incarnation,
+                .started = env.loop->Now(),
+                .not_ready_reason = "starting",
+                .events = std::move(events)};
+    if (env.storage != nullptr) {
+      context_.replica =
+          std::make_unique<Replica>(env, incarnation,
+                                    Replica::Options{.partitions = context_.options.partitions,
+                                                     .limits = context_.options.limits});
+    }
+    context_.peers = std::make_unique<Peers>(
+        env, context_.id, Peers::Options{.silence_max = context_.options.silence_max});
+    if (identity.layout.has_value()) {
+      context_.layout = std::make_shared<const Layout>(*std::move(identity.layout));
+    }
+    env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
+      flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
+    });
+    flows_.Spawn(Join());
+  }
+
+  Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) override {
+    Busy busy(&busy_);
+    if (draining_) co_return Draining(Outcome::kNotApplied);
+    absl::StatusOr<WriteAnswer> answer =
+        co_await RunWrite(&context_, std::move(request), Bounded(deadline));
+    co_return answer;
+  }
+
+  Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) override {
+    Busy busy(&busy_);
+    if (draining_) co_return Draining(Outcome::kNone);
+    absl::StatusOr<GetAnswer> answer =
+        co_await RunGet(&context_, std::move(request), Bounded(deadline));
+    co_return answer;
+  }
+
+  Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) override {
+    Busy busy(&busy_);
+    if (draining_) co_return Draining(Outcome::kNone);
+    absl::StatusOr<ScanPage> page =
+        co_await RunScan(&context_, std::move(request), Bounded(deadline));
+    co_return page;
+  }
+
+  Task<absl::StatusOr<LocateAnswer>> Locate(Item item, Instant deadline) override {
+    absl::StatusOr<LocateAnswer> answer =
+        co_await RunLocate(&context_, std::move(item), Bounded(deadline));
+    co_return answer;
+  }
+
+  StatusView Status() const override {
+    StatusView view{.cluster = context_.options.cluster,
+                    .name = context_.options.name,
+                    .storage = context_.replica != nullptr,
+                    .id = context_.id,
+                    .incarnation = context_.incarnation,
+                    .uptime = context_.Now() - context_.started,
+                    .ready = context_.layout != nullptr && !draining_,
+                    .sync = context_.replica == nullptr || context_.replica->Syncs()};
+    if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
+    if (context_.layout == nullptr) return view;
+    const Layout& layout = *context_.layout;
+    view.layout_version = layout.version();
+    for (const Member& member : layout.members()) {
+      MemberView seen{.member = member};
+      if (member.id == context_.id) {
+        seen.state = "self";
+        seen.incarnation = context_.incarnation;
+      } else {
+        seen.state = std::string(ToString(context_.peers->StateOf(member.id)));
+        seen.incarnation = context_.peers->IncarnationOf(member.id);
+      }
+      for (uint32_t p = 0; p < layout.partitions(); ++p) {
+        seen.partitions += layout.Owns(member.id, PartitionId(p));
+      }
+      view.members.push_back(std::move(seen));
+    }
+    return view;
+  }
+
+  const Layout* layout() const override { return context_.layout.get(); }
+  void Drain() override { draining_ = true; }
+  size_t busy() const override { return busy_; }
+  NodeId id() const override { return context_.id; }
+  Incarnation incarnation() const override { return context_.incarnation; }
+  const NodeOptions& options() const override { return context_.options; }
+  void Spawn(Task<void> task) override { flows_.Spawn(std::move(task)); }
+
+ private:
+  static absl::Status Draining(Outcome outcome) {
+    return WithDetails(absl::UnavailableError("the server is shutting down; ask another one"),
+                       {.reason = "DRAINING", .outcome = outcome});
+  }
+
+  Instant Bounded(Instant deadline) const {
+    const Instant now = context_.Now();
+    if (deadline == kForever) return now + context_.options.deadline_default;
+    return std::min(deadline, now + context_.options.deadline_max);
+  }
+
+  // Gets a layout, then lines to its members.
+  Task<void> Join() {
+    co_await RunFormation(&context_);
+    std::map<std::string, std::string> addresses;
+    for (const NodeOptions::Seed& seed : context_.options.seeds) {
+      addresses[seed.name] = seed.peer_address;
+    }
+    context_.peers->Adopt(*context_.layout, addresses);
+    context_.events("layout_adopted",
+                    absl::StrCat("version ", context_.layout->version().value(), ", ",
+                                 context_.layout->members().size(), " members"));
+  }
+
+  // One request of a peer.
+  Task<void> Answer(PeerContext from, PeerRequest request, PeerDone done) {
+    if (std::holds_alternative<IntroduceRequest>(request)) {
+      done(PeerReply(Introduce(context_)));
+      co_return;
+    }
+    if (std::holds_alternative<PingRequest>(request)) {
+      done(PeerReply(PingReply{context_.incarnation, context_.layout == nullptr
+                                                         ? LayoutVersion{}
+                                                         : context_.layout->version()}));
+      co_return;
+    }
+    if (absl::Status admitted = AdmitPeer(from); !admitted.ok()) {
+      done(admitted);
+      co_return;
+    }
+    if (auto* forward = std::get_if<ForwardRequest>(&request)) {
+      absl::StatusOr<ForwardReply> reply = co_await RunAsOwner(&context_, *forward, from.deadline);
+      Finish(&done, std::move(reply));
+    } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
+      absl::StatusOr<ReplicateReply> reply = co_await AnswerReplicate(std::move(*replicate));
+      Finish(&done, std::move(reply));
+    } else if (auto* read = std::get_if<ReadRequest>(&request)) {
+      absl::StatusOr<ReadReply> reply = co_await AnswerRead(std::move(*read));
+      Finish(&done, std::move(reply));
+    } else if (auto* range = std::get_if<RangeRequest>(&request)) {
+      absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(&context_, std::move(*range));
+      Finish(&done, std::move(reply));
+    }
+  }
+
+  template <class Reply>
+  static void Finish(PeerDone* done, absl::StatusOr<Reply> reply) {
+    if (reply.ok()) {
+      (*done)(PeerReply(*std::move(reply)));
+    } else {
+      (*done)(reply.status());
+    }
+  }
+
+  // What comes later than its deadline is not worth doing, and what was chosen by another layout
+  // may not be ours to do.
+  absl::Status AdmitPeer(const PeerContext& from) const {
+    if (context_.layout == nullptr || context_.replica == nullptr) {
+      return NotDone(absl::FailedPreconditionError("no layout here yet"), "NOT_READY");
+    }
+    if (from.version != context_.layout->version()) {
+      return NotDone(absl::FailedPreconditionError(
+                         absl::StrCat("the request was sent under layout ", from.version.value(),
+                                      ", this node is at ", context_.layout->version().value())),
+                     "STALE_LAYOUT");
+    }
+    if (context_.Now() >= from.deadline) {
+      return NotDone(absl::DeadlineExceededError("the deadline passed on the way"),
+                     "DEADLINE_EXCEEDED");
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status NotDone(absl::Status status, std::string reason) {
+    return WithDetails(std::move(status),
+                       {.reason = std::move(reason), .outcome = Outcome::kNotApplied});
+  }
+
+  absl::Status CheckOwned(const Item& item) const {
+    const PartitionId partition =
+        PartitionOf(RingHash(item.bucket, item.key), context_.layout->partitions());
+    if (context_.Owns(partition)) return absl::OkStatus();
+    return NotDone(absl::FailedPreconditionError(absl::StrCat(
+                       context_.options.name, " does not own partition ", partition.value())),
+                   "NOT_OWNER");
+  }
+
+  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request) {
+    if (absl::Status owned = CheckOwned(request.item); !owned.ok()) co_return owned;
+    absl::Status merged =
+        co_await context_.replica->ApplyMerge(std::move(request.item), std::move(request.record));
+    if (!merged.ok()) co_return merged;
+    co_return ReplicateReply{.durable = context_.replica->Syncs()};
+  }
+
+  Task<absl::StatusOr<ReadReply>> AnswerRead(ReadRequest request) {
+    if (absl::Status owned = CheckOwned(request.item); !owned.ok()) co_return owned;
+    absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(request));
+    co_return reply;
+  }
+
+  NodeContext context_;
+  bool draining_ = false;
+  size_t busy_ = 0;
+  TaskGroup flows_;  // Last: the flows end before what they use.
+};
+
+absl::Status Validate(const Env& env, const NodeOptions& options) {
+  std::set<std::string> names;
+  for (const NodeOptions::Seed& seed : options.seeds) {
+    if (!names.insert(seed.name).second) {
+      return absl::InvalidArgumentError(absl::StrCat("members has \"", seed.name, "\" twice"));
+    }
+  }
+  if (options.seeds.empty()) {
+    return absl::InvalidArgumentError(
+        "members is empty; list every initial node as NAME=HOST:PORT");
+  }
+  if (env.storage != nullptr && !names.contains(options.name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("members has no \"", options.name, "\", the name of this node"));
+  }
+  if (options.partitions == 0 || (options.partitions & (options.partitions - 1)) != 0 ||
+      options.partitions > 65536) {
+    return absl::InvalidArgumentError("partitions must be a power of two, from 1 to 65536");
+  }
+  if (options.replicas < 1 || options.replicas > 7) {
+    return absl::InvalidArgumentError("replicas must be from 1 to 7");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Task<absl::StatusOr<std::unique_ptr<Node>>> Node::Start(Env env, NodeOptions options,
+                                                        EventSink events) {
+  if (absl::Status valid = Validate(env, options); !valid.ok()) co_return valid;
+  absl::StatusOr<TokenKeys> tokens = TokenKeys::Create(options.secrets);
+  if (!tokens.ok()) co_return tokens.status();
+  const Incarnation incarnation(env.random->Next());
+  Identity identity{.id = NodeId(env.random->Next())};
+  if (env.storage != nullptr) {
+    absl::StatusOr<Identity> loaded = co_await LoadIdentity(env, options.cluster, options.name);
+    if (!loaded.ok()) co_return loaded.status();
+    identity = *std::move(loaded);
+    if (identity.layout.has_value() && identity.layout->partitions() != options.partitions) {
+      co_return absl::FailedPreconditionError(absl::StrCat(
+          "the cluster has ", identity.layout->partitions(), " partitions for life, not ",
+          options.partitions, "; set partitions to that number"));
+    }
+  }
+  std::unique_ptr<Node> node =
+      std::make_unique<NodeImpl>(env, std::move(options), *std::move(tokens), std::move(identity),
+                                 incarnation, std::move(events));
+  co_return node;
+}
+
+}  // namespace annulus

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "node/context.h"
+
+namespace annulus {
+
+// A client's put or delete, from any node or coordinator. It ends by its deadline in one of three
+// ways and says which: an answer (APPLIED), or a status whose details (core/error.h) have the
+// outcome NOT_APPLIED or UNKNOWN and the acknowledgements.
+Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest request,
+                                           Instant deadline);
+
+// The same write at an owner: mints, replicates, and answers when as many distinct owners as the
+// request wants hold it durably.
+//
+//   client ──▶ coordinator ──forward──▶ owner 1        owner 2        owner 3
+//                                        │ mint           │              │
+//                                        ├──replicate────▶│              │
+//                                        ├──replicate────────────────────▶│
+//                                        │ sync           │ merge, sync   │ merge, sync
+//                                        │◀──────durable──┤              │
+//                  ◀────────applied──────┤ (W = 2)        │              │
+//                                        │◀───────────durable (counts for nobody now)
+//
+// `request` must outlive the flow. Errors as above. NOT_APPLIED only where no node has, or will
+// get, the write from here.
+Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRequest& request,
+                                              Instant deadline);
+
+}  // namespace annulus

@@ -1,0 +1,277 @@
+#include "node/scan.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/quorum/ack_quorum.h"
+#include "core/ring/ring.h"
+#include "node/get.h"
+#include "task/await.h"
+#include "task/mailbox.h"
+
+namespace annulus {
+namespace {
+
+constexpr uint32_t kPageItemsMax = 256;
+constexpr size_t kPageBytesMax = 1 << 20;
+constexpr Duration kAttemptMax = 2s;
+
+struct Answered {
+  NodeId replica;
+  absl::StatusOr<RangeReply> reply;
+};
+
+Task<void> AskHere(NodeContext* node, RangeRequest request, Mailbox<Answered>::Sender answers) {
+  absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(node, std::move(request));
+  answers.Deliver({node->id, std::move(reply)});
+}
+
+// The same range from `required` of the owners: the others are asked where some fail or are silent.
+Task<absl::StatusOr<std::vector<RangeReply>>> AskOwners(NodeContext* node,
+                                                        const std::vector<NodeId>& owners,
+                                                        uint32_t required, RangeRequest request,
+                                                        Instant deadline) {
+  const std::vector<NodeId> order = node->peers->InAskingOrder(owners);
+  std::vector<RangeReply> replies;
+  std::vector<NodeId> answered_by;
+  Mailbox<Answered> answers(node->env.loop);
+  TaskGroup local;
+  absl::Status last = absl::UnavailableError("no answer");
+  const Instant arrived = node->Now();
+  size_t next = 0;
+  uint32_t under_way = 0;
+  bool hedge = false;
+
+  while (replies.size() < required) {
+    while (next < order.size() && (replies.size() + under_way < required || hedge)) {
+      hedge = false;
+      const NodeId replica = order[next++];
+      if (std::find(answered_by.begin(), answered_by.end(), replica) != answered_by.end()) continue;
+      ++under_way;
+      if (replica == node->id) {
+        local.Spawn(AskHere(node, request, answers.sender()));
+        continue;
+      }
+      node->peers->Call(
+          replica, request, std::min(deadline, node->Now() + kAttemptMax),
+          [to = answers.sender(), replica](PeerResult result) {
+            to.Deliver({replica, result.ok() ? std::get<RangeReply>(*std::move(result))
+                                             : absl::StatusOr<RangeReply>(result.status())});
+          });
+    }
+    std::optional<Answered> answer =
+        co_await answers.Next(std::min(deadline, node->Now() + node->options.silence_max));
+    if (!answer.has_value()) {
+      if (node->Now() >= deadline) {
+        last = absl::DeadlineExceededError(
+            absl::StrCat("the deadline passed; last error: ", last.message()));
+        break;
+      }
+      hedge = true;
+      if (next == order.size() && under_way == 0) {
+        if (node->Now() - arrived > node->options.unreachable_max) break;
+        next = 0;
+      }
+      continue;
+    }
+    --under_way;
+    if (answer->reply.ok()) {
+      answered_by.push_back(answer->replica);
+      replies.push_back(*std::move(answer->reply));
+    } else {
+      last = answer->reply.status();
+    }
+  }
+  if (replies.size() < required) co_return WithDetails(last, {.reason = "QUORUM_NOT_REACHED"});
+  co_return replies;
+}
+
+struct Merged {
+  std::map<Bytes, Record> records;
+  Bytes next;  // Where to go on; empty at the end of the range.
+};
+
+// A reply that says `more` knows nothing behind its last entry, so the merge ends at the first such
+// end.
+absl::StatusOr<Merged> MergeReplies(std::vector<RangeReply> replies) {
+  Merged merged;
+  std::optional<Bytes> last;
+  for (const RangeReply& reply : replies) {
+    if (!reply.more) continue;
+    if (reply.entries.empty()) return absl::DataLossError("an empty page that says more");
+    const Bytes& end = reply.entries.back().data_key;
+    if (!last.has_value() || end < *last) last = end;
+  }
+  for (RangeReply& reply : replies) {
+    for (RangeReply::Entry& entry : reply.entries) {
+      if (last.has_value() && entry.data_key > *last) break;
+      absl::StatusOr<Record> record = DecodeRecord(entry.record);
+      if (!record.ok()) return record.status();
+      auto [slot, is_new] = merged.records.try_emplace(std::move(entry.data_key));
+      if (is_new) {
+        slot->second = *std::move(record);
+      } else {
+        Merge(&slot->second, *record);
+      }
+    }
+  }
+  if (last.has_value()) merged.next = Successor(*last);
+  return merged;
+}
+
+// Where a scan stands: the range of one partition after the other.
+class Cursor {
+ public:
+  static absl::StatusOr<Cursor> Start(const NodeContext& node, const ScanRequest& request) {
+    Cursor cursor(request, node.layout->partitions());
+    if (request.page_token.empty()) return cursor;
+    absl::StatusOr<Bytes> position =
+        node.tokens.OpenPosition(request.bucket, request.key, request.page_token);
+    if (!position.ok()) return position.status();
+    if (!cursor.key_.empty()) {
+      cursor.range_.begin = *std::move(position);
+      return cursor;
+    }
+    ByteReader reader(*position);
+    uint16_t partition;
+    if (!reader.BigEndian16(&partition) || partition >= node.layout->partitions()) {
+      return absl::InvalidArgumentError("the page token is of a cluster with other partitions");
+    }
+    cursor.Enter(PartitionId(partition));
+    cursor.range_.begin = *std::move(position);
+    return cursor;
+  }
+
+  PartitionId partition() const { return partition_; }
+  const KeyRange& range() const { return range_; }
+  bool done() const { return done_; }
+
+  // Goes on from `next`, or in the next partition where this one is over.
+  void Advance(Bytes next) {
+    if (!next.empty()) {
+      range_.begin = std::move(next);
+    } else if (!key_.empty() || partition_.value() + 1 == partitions_) {
+      done_ = true;
+    } else {
+      Enter(PartitionId(partition_.value() + 1));
+    }
+  }
+
+ private:
+  Cursor(const ScanRequest& request, uint32_t partitions)
+      : bucket_(request.bucket), key_(request.key), partitions_(partitions) {
+    if (key_.empty()) {
+      Enter(PartitionId(0));
+    } else {
+      partition_ = PartitionOf(RingHash(bucket_, key_), partitions_);
+      range_ = SortKeyRange(bucket_, key_, partitions_);
+    }
+  }
+
+  void Enter(PartitionId partition) {
+    partition_ = partition;
+    range_ = BucketRange(partition, bucket_);
+  }
+
+  Bytes bucket_;
+  Bytes key_;
+  uint32_t partitions_;
+  PartitionId partition_;
+  KeyRange range_;
+  bool done_ = false;
+};
+
+size_t BytesOf(const ScanItem& item) {
+  size_t bytes = item.item.key.size() + item.item.sort_key.size() + item.answer.context.size();
+  for (const ShownSibling& sibling : item.answer.siblings) bytes += sibling.value.size() + 32;
+  return bytes;
+}
+
+}  // namespace
+
+Task<absl::StatusOr<ScanPage>> RunScan(NodeContext* node, ScanRequest request, Instant deadline) {
+  std::shared_ptr<const Layout> layout = node->layout;
+  if (layout == nullptr) {
+    co_return WithDetails(absl::UnavailableError(node->not_ready_reason), {.reason = "NOT_READY"});
+  }
+  if (absl::Status valid = ValidateBucket(request.bucket); !valid.ok()) co_return valid;
+  if (request.key.size() > node->options.limits.key_bytes_max) {
+    co_return absl::InvalidArgumentError(absl::StrCat("the key has ", request.key.size(),
+                                                      " bytes; the limit is ",
+                                                      node->options.limits.key_bytes_max));
+  }
+  absl::StatusOr<uint32_t> required =
+      Resolve(request.r, static_cast<uint32_t>(layout->Owners(PartitionId(0)).size()), "r");
+  if (!required.ok()) co_return required.status();
+  absl::StatusOr<Cursor> cursor = Cursor::Start(*node, request);
+  if (!cursor.ok()) co_return cursor.status();
+
+  ScanPage page;
+  size_t bytes = 0;
+  const uint64_t items_max =
+      request.limit == 0 ? kPageItemsMax : std::min<uint64_t>(request.limit, kPageItemsMax);
+  while (!cursor->done() && page.items.size() < items_max && bytes < kPageBytesMax) {
+    RangeRequest range{.partition = cursor->partition(),
+                       .begin = cursor->range().begin,
+                       .end = cursor->range().end,
+                       .values = request.values,
+                       .entries_max = static_cast<uint32_t>(items_max - page.items.size()),
+                       .bytes_max = kPageBytesMax};
+    absl::StatusOr<std::vector<RangeReply>> replies = co_await AskOwners(
+        node, layout->Owners(cursor->partition()), *required, std::move(range), deadline);
+    if (!replies.ok()) co_return replies.status();
+    absl::StatusOr<Merged> merged = MergeReplies(*std::move(replies));
+    if (!merged.ok()) co_return merged.status();
+
+    Bytes next = std::move(merged->next);
+    for (auto& [data_key, record] : merged->records) {
+      if (page.items.size() == items_max || bytes >= kPageBytesMax) {
+        next = data_key;
+        break;
+      }
+      absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
+      if (!parsed.ok()) co_return parsed.status();
+      ScanItem item{.item = std::move(parsed->item)};
+      item.answer = AnswerOf(*node, item.item, record, request.values);
+      if (item.answer.siblings.empty() && !request.tombstones) continue;
+      bytes += BytesOf(item);
+      page.items.push_back(std::move(item));
+    }
+    cursor->Advance(std::move(next));
+  }
+  if (!cursor->done()) {
+    page.page_token = node->tokens.SealPosition(request.bucket, request.key, cursor->range().begin);
+  }
+  co_return page;
+}
+
+Task<absl::StatusOr<RangeReply>> ReadRangeHere(NodeContext* node, RangeRequest request) {
+  if (node->replica == nullptr || !node->Owns(request.partition)) {
+    co_return WithDetails(
+        absl::FailedPreconditionError(absl::StrCat(node->options.name, " does not own partition ",
+                                                   request.partition.value())),
+        {.reason = "NOT_OWNER"});
+  }
+  using Page = absl::StatusOr<StoragePage>;
+  Page page = co_await Await<Page>([&](auto done) {
+    node->env.storage->ReadRange(
+        ColumnFamily::kData, std::move(request.begin), std::move(request.end),
+        std::min(request.entries_max, kPageItemsMax),
+        std::min<uint64_t>(request.bytes_max, kPageBytesMax), std::move(done));
+  });
+  if (!page.ok()) co_return page.status();
+  RangeReply reply{.more = page->more, .epoch = kFirstEpoch};
+  reply.entries.reserve(page->entries.size());
+  for (auto& [data_key, bytes] : page->entries) {
+    absl::StatusOr<StoredRecord> stored = DecodeStored(bytes);
+    if (!stored.ok()) co_return stored.status();
+    reply.entries.push_back(
+        {std::move(data_key),
+         Encode(request.values ? stored->record : WithoutValues(stored->record))});
+  }
+  co_return reply;
+}
+
+}  // namespace annulus
