@@ -258,6 +258,25 @@ class BadProcesses(unittest.TestCase):
         self.assertEqual([b"x"], self.values(b"kept"))
         self.stop(again)
 
+    def test_a_data_directory_of_a_newer_format(self):
+        first = self.start(self.config())
+        self.put(b"kept")
+        self.stop(first)
+        format_file = self.data / "one" / "ANNULUS_FORMAT"
+        before = format_file.read_text()
+        format_file.write_text("999 77.0\n")
+        self.refused("serve", "--config", self.config(), says=["999", "77.0"])
+        format_file.write_text(before)
+        again = self.start(self.config())
+        self.assertEqual([b"x"], self.values(b"kept"))
+        self.stop(again)
+
+    def test_a_data_directory_that_is_not_one(self):
+        (self.data / "one").mkdir()
+        (self.data / "one" / "thesis.txt").write_text("precious")
+        self.refused("serve", "--config", self.config(), says=["thesis.txt"])
+        self.assertEqual("precious", (self.data / "one" / "thesis.txt").read_text())
+
 
 if __name__ == "__main__":
     unittest.main()
