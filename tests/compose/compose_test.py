@@ -122,6 +122,8 @@ class Client:
         code = self.process.wait(timeout=LOAD_SECONDS)
         for thread in self.threads:
             thread.join(timeout=10)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
         try:
             return code, json.loads(self.outputs["stdout"])
         except ValueError:
@@ -255,7 +257,7 @@ class Compose(unittest.TestCase):
 
     def test_5_a_stop_is_clean_and_a_start_finds_its_data(self):
         for name in ("node-1", "coordinator-2"):
-            run("docker", "stop", "--time", "30", self.cluster.ids[name])
+            run("docker", "stop", "-t", "30", self.cluster.ids[name])
             self.assertEqual("0", inspect(self.cluster.ids[name], "{{.State.ExitCode}}"), name)
             self.cluster.start(name)
         self.assert_all_there(*self.compare(self.lines))
