@@ -39,6 +39,10 @@ function(annulus_library NAME)
     target_link_libraries(${NAME}_test PRIVATE annulus_${NAME} ${ARG_TEST_DEPS} GTest::gtest
                           GTest::gmock GTest::gtest_main rapidcheck)
     add_test(NAME unit.${NAME} COMMAND ${NAME}_test)
-    set_tests_properties(unit.${NAME} PROPERTIES LABELS unit TIMEOUT 300)
+    set(labels unit)
+    if(NAME STREQUAL task OR NAME MATCHES "^adapters_")
+      list(APPEND labels threaded)  # Code that several threads run: TSan looks at these.
+    endif()
+    set_tests_properties(unit.${NAME} PROPERTIES LABELS "${labels}" TIMEOUT 300)
   endif()
 endfunction()
