@@ -26,7 +26,7 @@ Duration UpTo(Random* random, Duration limit) {
   return Duration(static_cast<int64_t>(random->Below(static_cast<uint64_t>(limit.count()) + 1)));
 }
 
-absl::Status Unavailable(const char* reason, std::string_view message) {
+absl::Status Unavailable(const char* reason, absl::string_view message) {
   return WithDetails(absl::UnavailableError(message), ErrorDetails{.reason = reason});
 }
 
@@ -38,6 +38,7 @@ class FieldHasher {
     return *this;
   }
   FieldHasher& operator()(BytesView bytes) { return (*this)(Hash64(bytes)); }
+  FieldHasher& operator()(const Bytes& bytes) { return (*this)(BytesView(bytes)); }
   FieldHasher& operator()(const Item& item) {
     return (*this)(item.bucket)(item.key)(item.sort_key);
   }
@@ -96,7 +97,7 @@ uint64_t HashOf(const PeerRequest& request) {
 uint64_t HashOf(const PeerResult& result) {
   FieldHasher h;
   if (!result.ok()) {
-    h(100 + static_cast<uint64_t>(result.status().code()))(result.status().message());
+    h(100 + static_cast<uint64_t>(result.status().code()))(std::string(result.status().message()));
     return h.value();
   }
   h(50 + result->index());
@@ -457,8 +458,7 @@ void SimNet::HandleRequest(SimTransport* to, std::shared_ptr<Message> message) {
     }
   }
   Replier replier(this, *message, forward, to->loop_->process());
-  PeerRequest request =
-      message.use_count() == 1 ? std::move(message->request) : message->request;
+  PeerRequest request = message.use_count() == 1 ? std::move(message->request) : message->request;
   to->handler_(context, std::move(request), PeerDone(std::move(replier)));
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "env/transport.h"
 #include "sim/world.h"
 
@@ -14,19 +14,27 @@ namespace annulus::sim {
 // Transport and Link on the virtual clock. Its fault model:
 //
 // - Each direction between two processes has conditions of its own, that may change at any time.
-// - A message takes 50-150 us, one in a hundred up to 5 ms more, plus the direction's delay. Messages
-//   of one connection arrive in the order of sending, but for those that `reorder` lets fall behind.
+// - A message takes 50-150 us, one in a hundred up to 5 ms more, plus the direction's delay.
+// Messages
+//   of one connection arrive in the order of sending, but for those that `reorder` lets fall
+//   behind.
 // - `loss`: the message never arrives, and nobody is told: the caller meets its deadline.
-// - `duplicate`: it arrives twice, the copy later. A request is then handled twice; the caller's done
+// - `duplicate`: it arrives twice, the copy later. A request is then handled twice; the caller's
+// done
 //   still runs once.
-// - Down: nothing arrives. What was sent is sent again (as TCP does) and arrives late if the direction
-//   comes back before the connection is given up, after about `keepalive`. Down in one direction only
-//   is enough to lose a connection; what the other direction carries until then is still handled.
-// - A process that crashes loses all that is on its way to it. Its peers hear of it at once, or (where
+// - Down: nothing arrives. What was sent is sent again (as TCP does) and arrives late if the
+// direction
+//   comes back before the connection is given up, after about `keepalive`. Down in one direction
+//   only is enough to lose a connection; what the other direction carries until then is still
+//   handled.
+// - A process that crashes loses all that is on its way to it. Its peers hear of it at once, or
+// (where
 //   the whole machine went) when keepalive or a new process at that address tells them.
-// - A paused process answers nothing; its peers give the connection up after `keepalive`. What reached
+// - A paused process answers nothing; its peers give the connection up after `keepalive`. What
+// reached
 //   it meanwhile is handled when it goes on, however late.
-// - Lost connections are dialled again, after 50 ms to 1 s. While there is none, calls fail NOT_SENT.
+// - Lost connections are dialled again, after 50 ms to 1 s. While there is none, calls fail
+// NOT_SENT.
 //
 // Deadlines travel as time left, so that no clock has to agree with another.
 struct PathConditions {
@@ -67,7 +75,9 @@ class SimNet {
 
   // One direction. Conditions of a process to itself are never worse than perfect.
   void SetPath(uint16_t from, uint16_t to, PathConditions conditions);
-  const PathConditions& path(uint16_t from, uint16_t to) const { return paths_[Index(from, to)].now; }
+  const PathConditions& path(uint16_t from, uint16_t to) const {
+    return paths_[Index(from, to)].now;
+  }
   // Both directions.
   void SetLink(uint16_t a, uint16_t b, PathConditions conditions);
   void HealAll();
@@ -131,7 +141,7 @@ class SimNet {
   std::vector<SimTransport*> transports_;  // By instance; null once gone.
   std::vector<uint16_t> process_of_;       // By instance.
   std::vector<Connection> connections_;    // By id.
-  absl::btree_map<std::string, SimTransport*> by_address_;
+  std::map<std::string, SimTransport*> by_address_;
   ForwardWatcher* watcher_ = nullptr;
   Stats stats_;
 };
@@ -143,8 +153,8 @@ class SimTransport final : public Transport {
   std::unique_ptr<Link> Open(std::string address, NodeId expected) override;
   void Serve(Handler handler) override;
 
-  // Who this process is, once that is known; until then it is nobody (0) to its peers, and lines that
-  // expect somebody are refused.
+  // Who this process is, once that is known; until then it is nobody (0) to its peers, and lines
+  // that expect somebody are refused.
   void SetIdentity(NodeId id) { id_ = id; }
   // The process goes down with its machine: nobody tells its peers.
   void DieSilently() { dies_silently_ = true; }
