@@ -118,9 +118,10 @@ SimStorage::~SimStorage() {
     disk_->stats_.lost_batches += lost;
     ++disk_->stats_.crashes_that_lost;
     disk_->world_->Trace(TraceKind::kDiskLost, disk_->process_, lost);
-    disk_->world_->Tell(absl::StrFormat("  the disk of process %d forgets %d batches that were "
-                                        "not synced",
-                                        disk_->process_, lost));
+    disk_->world_->Tell(
+        absl::StrFormat("  the disk of process %d forgets %d batches that were "
+                        "not synced",
+                        disk_->process_, lost));
   }
   disk_->open_ = nullptr;
 }
@@ -136,10 +137,10 @@ void SimStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
     done(disk_->Peek(family, key));
     return;
   }
-  disk_->world_->After(
-      loop_, *wait, [this, family, key = std::move(key), done = std::move(done)]() mutable {
-        done(disk_->Peek(family, key));
-      });
+  disk_->world_->After(loop_, *wait,
+                       [this, family, key = std::move(key), done = std::move(done)]() mutable {
+                         done(disk_->Peek(family, key));
+                       });
 }
 
 void SimStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max,
@@ -218,8 +219,8 @@ void SimStorage::FinishSync() {
   }
   disk_->world_->Trace(TraceKind::kDisk, disk_->process_, synced.size(), hash);
   syncing_ = false;
-  // The next group begins before anyone hears of this one, so that what they commit now waits for it
-  // as it would on a real disk.
+  // The next group begins before anyone hears of this one, so that what they commit now waits for
+  // it as it would on a real disk.
   StartSync();
   if (!disk_->sync_ && !flush_asked_) {
     flush_asked_ = true;

@@ -3,11 +3,11 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "base/random.h"
 #include "env/storage.h"
 #include "sim/world.h"
@@ -16,17 +16,20 @@ namespace annulus::sim {
 
 // What survives of a node: its disk, and the Storage that one process opens on it. Its fault model:
 //
-// - Batches queue. A sync takes 0.2-2 ms (one in fifty up to 20 ms, and `slow_by` more), and carries
+// - Batches queue. A sync takes 0.2-2 ms (one in fifty up to 20 ms, and `slow_by` more), and
+// carries
 //   all that was queued when it began; what arrives meanwhile shares the next. Order is kept, and
 //   nothing is readable before it is acknowledged.
 // - A crash forgets what was not synced: half the time all of it, else a prefix of the batches, in
 //   order, made it to the disk without anybody knowing.
-// - With sync off a batch is acknowledged and readable when it is written to memory; the disk follows
+// - With sync off a batch is acknowledged and readable when it is written to memory; the disk
+// follows
 //   every second or so, and a crash forgets what it had not reached.
 // - Full: a commit is RESOURCE_EXHAUSTED, with nothing written; unless it only removes keys.
 // - `commit_failure`: that share of the commits fails in the same way, at their sync, while those
 //   beside them succeed.
-// - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed by
+// - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
+// by
 //   then.
 struct DiskConditions {
   bool full = false;
@@ -42,7 +45,7 @@ class SimDisk {
     uint64_t commits = 0;
     uint64_t syncs = 0;
     uint64_t failed_commits = 0;
-    uint64_t lost_batches = 0;   // Forgotten by crashes,
+    uint64_t lost_batches = 0;  // Forgotten by crashes,
     uint64_t crashes_that_lost = 0;
   };
 
@@ -63,7 +66,7 @@ class SimDisk {
  private:
   friend class SimStorage;
 
-  using Map = absl::btree_map<Bytes, Bytes>;
+  using Map = std::map<Bytes, Bytes, std::less<>>;
   struct Undo {
     ColumnFamily family;
     Bytes key;
