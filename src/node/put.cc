@@ -139,13 +139,15 @@ Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRe
 
   // 1. Mint: the record is made here, and on its way to this disk.
   const size_t own_hop = trace.Asked(node->id, Hop::Kind::kMint, node->Now());
-  absl::StatusOr<Replica::Minted> minted = co_await node->replica->ApplyMint(
-      request.item, MintOf(node, request), deadline,
+  Replica::DurableDone durable_here =
       [to = acks.sender(), self = node->id, syncs = node->replica->Syncs(), own_hop,
        trace = trace.weak(), loop = node->env.loop](absl::Status status) {
         Trace::Answered(trace, own_hop, status, loop->Now());
         to.Deliver({self, std::move(status), syncs});
-      });
+      };
+  Mint mint = MintOf(node, request);
+  absl::StatusOr<Replica::Minted> minted = co_await node->replica->ApplyMint(
+      request.item, std::move(mint), deadline, std::move(durable_here));
   if (!minted.ok()) co_return minted.status();
 
   // 2. Replicate: the whole record, while this node's own sync runs.

@@ -142,7 +142,10 @@ MintResult ApplyMint(StoredRecord* stored, Mint mint, Incarnation incarnation, c
   result.context = std::move(covering);
   result.context.Add(result.dot);
   if (PlantedBugs::Has(PlantedBug::kPutContextCoversAll)) result.context = record.vector;
-  if (tombstone && PlantedBugs::Has(PlantedBug::kDeleteForgetsContext)) record = Record();
+  if (tombstone && PlantedBugs::Has(PlantedBug::kDeleteForgetsContext)) {
+    record = Record();
+    stored->note.reset();  // The note goes with the record; without that, dots would be reused too.
+  }
   return result;
 }
 

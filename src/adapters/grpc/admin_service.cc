@@ -1,0 +1,135 @@
+#include "adapters/grpc/admin_service.h"
+
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "adapters/grpc/kv_codec.h"
+
+namespace annulus {
+namespace {
+
+namespace pb = admin::v1;
+
+constexpr int kPosted = 4;
+
+template <class Message>
+void FillMember(const Member& member, Message* out) {
+  out->set_name(member.name);
+  out->set_node_id(member.id.value());
+  out->set_peer_address(member.peer_address);
+  out->set_client_address(member.client_address);
+  out->set_zone(member.zone);
+}
+
+void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* out) {
+  out->set_cluster(std::move(view.cluster));
+  out->set_name(std::move(view.name));
+  out->set_role(view.storage ? "node" : "coordinator");
+  out->set_node_id(view.id.value());
+  out->set_incarnation(view.incarnation.value());
+  out->set_layout_version(view.layout_version.value());
+  out->set_version(std::string(version));
+  out->set_uptime_s(std::chrono::duration_cast<std::chrono::seconds>(view.uptime).count());
+  out->set_ready(view.ready);
+  out->set_not_ready_reason(std::move(view.not_ready_reason));
+  out->set_sync(view.sync);
+  for (MemberView& member : view.members) {
+    pb::MemberStatus* wire = out->add_members();
+    FillMember(member.member, wire);
+    wire->set_state(std::move(member.state));
+    wire->set_incarnation(member.incarnation.value());
+    wire->set_partitions(member.partitions);
+  }
+}
+
+void FillLayout(const annulus::Layout& layout, pb::LayoutResponse* out) {
+  out->set_version(layout.version().value());
+  out->set_cluster(layout.cluster());
+  out->set_replicas(layout.replicas());
+  absl::flat_hash_map<NodeId, uint32_t> index;
+  for (const Member& member : layout.members()) {
+    index.emplace(member.id, static_cast<uint32_t>(index.size()));
+    FillMember(member, out->add_members());
+  }
+  for (uint32_t partition = 0; partition < layout.partitions(); ++partition) {
+    pb::PartitionOwners* wire = out->add_partitions();
+    for (const NodeId owner : layout.Owners(PartitionId(partition))) {
+      wire->add_owners(index.at(owner));
+    }
+  }
+}
+
+void FillHolder(HolderView holder, pb::Holder* out) {
+  out->set_name(std::move(holder.name));
+  out->set_node_id(holder.id.value());
+  out->set_owner(holder.owner);
+  out->set_answer(std::move(holder.answer));
+  out->set_epoch(holder.epoch.value());
+  if (!holder.record.has_value()) return;
+  out->set_vector(holder.record->vector.ToString());
+  for (const Sibling& sibling : holder.record->siblings) {
+    pb::HeldVersion* wire = out->add_versions();
+    wire->set_dot(ToString(sibling.dot));
+    wire->set_size(sibling.value.size());
+    wire->set_tombstone(sibling.tombstone);
+    wire->set_write_time_us(sibling.write_time.micros);
+    wire->set_expires_us(sibling.expires.micros);
+  }
+}
+
+}  // namespace
+
+AdminService::AdminService(DoorContext* door, std::string version)
+    : door_(door),
+      version_(std::move(version)),
+      status_(
+          door, PublicOp::kStatus, /*is_write=*/false,
+          [this](auto... args) { service_.RequestStatus(args...); },
+          [this](StatusMethod::Call* call) { return Status(call); }),
+      layout_(
+          door, PublicOp::kLayout, /*is_write=*/false,
+          [this](auto... args) { service_.RequestLayout(args...); },
+          [this](LayoutMethod::Call* call) { return Layout(call); }),
+      locate_(
+          door, PublicOp::kLocate, /*is_write=*/false,
+          [this](auto... args) { service_.RequestLocate(args...); },
+          [this](LocateMethod::Call* call) { return Locate(call); }) {}
+
+void AdminService::Accept() {
+  status_.Accept(kPosted);
+  layout_.Accept(kPosted);
+  locate_.Accept(kPosted);
+}
+
+Task<absl::Status> AdminService::Status(StatusMethod::Call* call) {
+  FillStatus(door_->node->Status(), version_, &call->response);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> AdminService::Layout(LayoutMethod::Call* call) {
+  if (const annulus::Layout* layout = door_->node->layout(); layout != nullptr) {
+    FillLayout(*layout, &call->response);
+  } else {
+    call->response.set_cluster(door_->node->options().cluster);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> AdminService::Locate(LocateMethod::Call* call) {
+  Item item{.bucket = std::move(*call->request.mutable_bucket()),
+            .key = std::move(*call->request.mutable_key()),
+            .sort_key = std::move(*call->request.mutable_sort_key())};
+  if (item.bucket.empty()) item.bucket = kDefaultBucket;
+  absl::StatusOr<LocateAnswer> answer =
+      co_await door_->node->Locate(std::move(item), call->deadline);
+  if (!answer.ok()) co_return answer.status();
+  call->response.set_hash(answer->hash);
+  call->response.set_partition(answer->partition.value());
+  call->response.set_layout_version(answer->layout_version.value());
+  for (HolderView& holder : answer->holders) {
+    FillHolder(std::move(holder), call->response.add_holders());
+  }
+  co_return absl::OkStatus();
+}
+
+}  // namespace annulus

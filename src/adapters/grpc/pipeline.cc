@@ -1,0 +1,261 @@
+#include "adapters/grpc/pipeline.h"
+
+#include <grpcpp/support/async_stream.h>
+
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/operation.h"
+#include "adapters/grpc/status_details.h"
+#include "base/check.h"
+#include "core/error.h"
+
+namespace annulus {
+namespace {
+
+namespace pb = kv::v1;
+
+// Of one stream: operations that run or whose result is not with gRPC yet, and bytes of such results.
+constexpr size_t kOperationsMax = 4096;
+constexpr size_t kResultBytesMax = 8 << 20;
+// A response is closed at about this size, unless one result alone is larger.
+constexpr size_t kResponseBytesMax = 1 << 20;
+
+}  // namespace
+
+// It owns itself while gRPC holds a tag of it; operations under way share it.
+class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
+ public:
+  explicit Stream(PipelineMethod* method) : method_(method), door_(method->door_) {}
+
+  void Post() {
+    Hold();
+    grpc::ServerCompletionQueue* queue = door_->loop->queue();
+    method_->service_->RequestPipeline(&context_, &rw_, queue, queue, on_accepted_.tag());
+  }
+
+ private:
+  friend class PipelineMethod::Held;
+
+  struct Ended {
+    pb::PipelineResult wire;
+    size_t bytes = 0;
+  };
+
+  void OnAccepted(bool ok) {
+    const std::shared_ptr<Stream> self = Release();
+    if (!ok) {  // The server is shut down.
+      method_->streams_.erase(this);
+      return;
+    }
+    method_->Post();
+    arrived_ = door_->loop->Now();
+    deadline_ = DeadlineOf(context_);
+    if (door_->observer != nullptr) door_->observer->OnStart(PublicOp::kPipeline);
+    Read();
+  }
+
+  void Read() {
+    reading_ = true;
+    in_.Clear();
+    next_ = 0;
+    Hold();
+    rw_.Read(&in_, on_read_.tag());
+  }
+
+  void OnRead(bool ok) {
+    const std::shared_ptr<Stream> self = Release();
+    reading_ = false;
+    if (!ok) {
+      read_ended_ = true;
+      return FinishWhenDone();
+    }
+    const size_t count = in_.operations_size();
+    const size_t count_max =
+        door_->node == nullptr ? 1000 : door_->node->options().limits.batch_operations_max;
+    if (count == 0 || count > count_max) {
+      return Refuse(absl::InvalidArgumentError(
+          absl::StrCat("a message with ", count, " operations: give 1 to ", count_max)));
+    }
+    StartMore();
+  }
+
+  // Ends the stream with this status, once what runs has been answered.
+  void Refuse(absl::Status status) {
+    status_ = std::move(status);
+    read_ended_ = true;
+    FinishWhenDone();
+  }
+
+  void StartMore() {
+    if (reading_ || read_ended_ || starting_) return;
+    starting_ = true;  // An operation may end before it has waited.
+    while (next_ < in_.operations_size()) {
+      if (open_ >= kOperationsMax || ended_bytes_ >= kResultBytesMax) break;
+      if (door_->node == nullptr) {
+        starting_ = false;
+        return Refuse(NoNode());
+      }
+      ++open_;
+      pb::PipelineOperation operation;
+      operation.Swap(in_.mutable_operations(next_++));
+      door_->node->Spawn(RunOne(shared_from_this(), std::move(operation)));
+    }
+    starting_ = false;
+    if (next_ == in_.operations_size()) Read();
+  }
+
+  static Task<void> RunOne(std::shared_ptr<Stream> stream, pb::PipelineOperation operation);
+
+  void OnEnded(pb::PipelineResult* result) {
+    if (broken_) {
+      --open_;
+      return;
+    }
+    Ended& ended = ended_.emplace_back();
+    ended.wire.Swap(result);
+    ended.bytes = ended.wire.ByteSizeLong() + 8;
+    ended_bytes_ += ended.bytes;
+    ScheduleFlush();
+  }
+
+  void ScheduleFlush() {
+    if (flush_scheduled_ || writing_ || ended_.empty()) return;
+    flush_scheduled_ = true;
+    door_->loop->AtTurnEnd([self = shared_from_this()] { self->Flush(); });
+  }
+
+  void Flush() {
+    flush_scheduled_ = false;
+    if (writing_ || broken_ || ended_.empty()) return;
+    out_.Clear();
+    size_t bytes = 0;
+    while (!ended_.empty()) {
+      Ended& ended = ended_.front();
+      if (bytes > 0 && bytes + ended.bytes > kResponseBytesMax) break;
+      bytes += ended.bytes;
+      out_.add_results()->Swap(&ended.wire);
+      ended_.pop_front();
+      --open_;
+    }
+    ended_bytes_ -= bytes;
+    writing_ = true;
+    Hold();
+    rw_.Write(out_, on_written_.tag());
+    StartMore();
+  }
+
+  void OnWritten(bool ok) {
+    const std::shared_ptr<Stream> self = Release();
+    writing_ = false;
+    if (!ok) {
+      broken_ = true;
+      open_ -= ended_.size();
+      ended_.clear();
+      ended_bytes_ = 0;
+      // A read under way fails too, and ends the stream; without one nothing else would.
+      if (!reading_) read_ended_ = true;
+    }
+    ScheduleFlush();
+    FinishWhenDone();
+  }
+
+  void FinishWhenDone() {
+    if (!read_ended_ || writing_ || finishing_) return;
+    if (!broken_ && open_ > 0) return;
+    finishing_ = true;
+    broken_ = true;
+    if (door_->observer != nullptr) {
+      door_->observer->OnEnd(PublicOp::kPipeline, status_, door_->loop->Now() - arrived_, {});
+    }
+    Hold();
+    rw_.Finish(ToGrpcStatus(status_), on_finished_.tag());
+  }
+
+  void OnFinished(bool) {
+    const std::shared_ptr<Stream> self = Release();
+    method_->streams_.erase(this);
+  }
+
+  void Hold() {
+    if (tags_++ == 0) self_ = shared_from_this();
+  }
+  std::shared_ptr<Stream> Release() {
+    std::shared_ptr<Stream> self = self_;
+    if (--tags_ == 0) self_.reset();
+    return self;
+  }
+
+  PipelineMethod* method_;
+  DoorContext* door_;
+  grpc::ServerContext context_;
+  grpc::ServerAsyncReaderWriter<pb::PipelineResponse, pb::PipelineRequest> rw_{&context_};
+  Instant arrived_;
+  Instant deadline_;
+  absl::Status status_;
+  pb::PipelineRequest in_;
+  int next_ = 0;  // The first operation of in_ that has not been started.
+  pb::PipelineResponse out_;
+  std::deque<Ended> ended_;
+  size_t ended_bytes_ = 0;
+  size_t open_ = 0;  // Operations that run, or whose result is in ended_.
+  bool starting_ = false;
+  bool reading_ = false;
+  bool writing_ = false;
+  bool read_ended_ = false;
+  bool broken_ = false;  // Nobody hears what is written.
+  bool finishing_ = false;
+  bool flush_scheduled_ = false;
+
+  int tags_ = 0;  // With gRPC.
+  std::shared_ptr<Stream> self_;
+  MemberTag<Stream, &Stream::OnAccepted> on_accepted_{this};
+  MemberTag<Stream, &Stream::OnRead> on_read_{this};
+  MemberTag<Stream, &Stream::OnWritten> on_written_{this};
+  MemberTag<Stream, &Stream::OnFinished> on_finished_{this};
+};
+
+// Lives in an operation's frame: answers it even where its flow does not come to its end.
+class PipelineMethod::Held {
+ public:
+  Held(std::shared_ptr<Stream> stream, uint64_t id, bool is_write)
+      : stream_(std::move(stream)), is_write_(is_write) {
+    result.set_id(id);
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (!ended) FillAbandoned(is_write_, result.mutable_result());
+    stream_->OnEnded(&result);
+  }
+
+  pb::PipelineResult result;
+  bool ended = false;
+
+ private:
+  std::shared_ptr<Stream> stream_;
+  const bool is_write_;
+};
+
+Task<void> PipelineMethod::Stream::RunOne(std::shared_ptr<Stream> stream,
+                                          pb::PipelineOperation operation) {
+  DoorContext* door = stream->door_;
+  const Instant deadline = stream->deadline_;
+  const bool is_write = IsWrite(operation.operation());
+  Held held(std::move(stream), operation.id(), is_write);
+  co_await RunOperation(door, operation.mutable_operation(), deadline,
+                        held.result.mutable_result());
+  held.ended = true;
+}
+
+PipelineMethod::~PipelineMethod() { ANNULUS_CHECK(streams_.empty()); }
+
+void PipelineMethod::Post() {
+  auto stream = std::make_shared<Stream>(this);
+  streams_.insert(stream.get());
+  stream->Post();
+}
+
+}  // namespace annulus
