@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -153,8 +152,6 @@ int Main(int argc, char** argv, ServeFunction serve) {
   } catch (const CLI::ParseError& error) {
     return ReportParseError(app, error);
   }
-  // A reader that goes away (`annulus scan | head`) shows as a failed write, not as a signal.
-  std::signal(SIGPIPE, SIG_IGN);
   int code = kExitFailed;
   try {
     code = invocation.run();

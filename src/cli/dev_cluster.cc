@@ -206,15 +206,7 @@ DevDirectory::~DevDirectory() {
 
 absl::Status DevDirectory::CheckShape(const DevOptions& options) const {
   const std::string path = (fs::path(path_) / "dev.json").string();
-  if (!fs::exists(path)) {
-    return ReplaceFile(
-        path,
-        ordered_json{
-            {"nodes", options.nodes}, {"replicas", Replicas(options)}, {"port", options.port}}
-                .dump() +
-            "\n",
-        0644);
-  }
+  if (!fs::exists(path)) return absl::OkStatus();
   const auto shape = nlohmann::json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
   if (!shape.is_object() || !shape.contains("nodes") || !shape["nodes"].is_number_integer()) {
     return absl::DataLossError(absl::StrCat(path,
@@ -231,6 +223,11 @@ absl::Status DevDirectory::CheckShape(const DevOptions& options) const {
   const int replicas = shape.value("replicas", Replicas(options));
   if (replicas != Replicas(options)) return refuse("replicas", replicas, Replicas(options));
   return absl::OkStatus();
+}
+
+absl::Status DevDirectory::RecordShape(const DevOptions& options) const {
+  const ordered_json shape = {{"nodes", options.nodes}, {"replicas", Replicas(options)}};
+  return ReplaceFile((fs::path(path_) / "dev.json").string(), shape.dump() + "\n", 0644);
 }
 
 absl::StatusOr<std::string> DevDirectory::SecretFile() const {

@@ -51,6 +51,8 @@ class DevDirectory {
   DevDirectory(DevDirectory&& other) noexcept;
   DevDirectory& operator=(DevDirectory&&) = delete;
 
+  // Remembers the shape, for Open() of later runs.
+  absl::Status RecordShape(const DevOptions& options) const;
   // The file with the cluster's secret, drawn once, mode 0600.
   absl::StatusOr<std::string> SecretFile() const;
   // cluster.json, replaced in one step.

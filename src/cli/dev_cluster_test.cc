@@ -62,11 +62,17 @@ TEST_F(DevClusterTest, ADirectoryHasOneSupervisorAndOneShape) {
     EXPECT_THAT(std::string(second.status().message()),
                 HasSubstr("pid " + std::to_string(getpid())));
   }
+  options_.nodes = 5;  // Nothing ran here yet.
+  {
+    const auto directory = DevDirectory::Open(options_);
+    ASSERT_TRUE(directory.ok());
+    ASSERT_TRUE(directory->RecordShape(options_).ok());
+  }
   EXPECT_TRUE(DevDirectory::Open(options_).ok());
-  options_.nodes = 5;
+  options_.nodes = 4;
   const auto other = DevDirectory::Open(options_);
   ASSERT_FALSE(other.ok());
-  EXPECT_THAT(std::string(other.status().message()), HasSubstr("--nodes 3"));
+  EXPECT_THAT(std::string(other.status().message()), HasSubstr("--nodes 5"));
 }
 
 TEST_F(DevClusterTest, KeepsItsSecretAndSaysWhoIsWho) {

@@ -112,7 +112,7 @@ void ConsistencyFlags::AddTo(CLI::App* command, char letter) {
           ->add_option("--consistency", level,
                        write ? "replicas that must be durable first: one, quorum or all"
                              : "replicas that must answer: one, quorum or all")
-          ->type_name("LEVEL")
+          ->type_name("one|quorum|all")
           ->check(OneOf({"one", "quorum", "all"}));
   command->add_option(std::string("--") + letter, number, "the same as a number, from 1 to N")
       ->type_name("N")

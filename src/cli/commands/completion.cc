@@ -2,9 +2,11 @@
 #include <memory>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "cli/commands/commands.h"
 
 namespace annulus::cli {
@@ -16,6 +18,8 @@ struct Flag {
   std::vector<std::string> names;  // With their dashes.
   std::string help;
   bool takes_value = false;
+  std::vector<std::string> choices;  // Of the value, where its type is written a|b|c.
+  bool is_path = false;
 };
 struct Command {
   std::string name;
@@ -33,6 +37,9 @@ std::vector<Flag> FlagsOf(const CLI::App& app) {
     if (flag.names.empty()) continue;
     flag.help = option->get_description();
     flag.takes_value = option->get_items_expected_max() > 0;
+    const std::string type = flag.takes_value ? option->get_type_name() : "";
+    if (absl::StrContains(type, "|")) flag.choices = absl::StrSplit(type, '|');
+    flag.is_path = type == "FILE" || type == "DIR";
     flags.push_back(std::move(flag));
   }
   return flags;
@@ -50,17 +57,28 @@ std::vector<Command> CommandsOf(const CLI::App& app) {
 
 std::string Bash(const std::vector<Command>& commands, const std::vector<Flag>& global) {
   std::vector<std::string> names;
-  std::string cases, with_value;
-  std::set<std::string> values;
-  for (const Flag& flag : global) {
-    if (flag.takes_value) values.insert(flag.names.begin(), flag.names.end());
-  }
+  std::string cases, value_cases;
+  std::set<std::string> with_value, told;
+  const auto note = [&](const Flag& flag) {
+    if (!flag.takes_value) return;
+    with_value.insert(flag.names.begin(), flag.names.end());
+    if (!told.insert(flag.names.front()).second) return;  // Shared by several commands.
+    if (!flag.choices.empty()) {
+      absl::StrAppend(&value_cases, "    ", absl::StrJoin(flag.names, "|"),
+                      ") COMPREPLY=($(compgen -W '", absl::StrJoin(flag.choices, " "),
+                      "' -- \"$current\")); return ;;\n");
+    } else if (flag.is_path) {
+      absl::StrAppend(&value_cases, "    ", absl::StrJoin(flag.names, "|"),
+                      ") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n");
+    }
+  };
+  for (const Flag& flag : global) note(flag);
   for (const Command& command : commands) {
     names.push_back(command.name);
     std::vector<std::string> words = command.words;
     for (const Flag& flag : command.flags) {
       words.insert(words.end(), flag.names.begin(), flag.names.end());
-      if (flag.takes_value) values.insert(flag.names.begin(), flag.names.end());
+      note(flag);
     }
     absl::StrAppend(&cases, "    ", command.name, ") words=\"", absl::StrJoin(words, " "),
                     "\" ;;\n");
@@ -77,17 +95,14 @@ std::string Bash(const std::vector<Command>& commands, const std::vector<Flag>& 
       "    if [ -n \"$skip\" ]; then skip=; continue; fi\n"
       "    case $word in\n"
       "      ",
-      absl::StrJoin(values, "|"),
+      absl::StrJoin(with_value, "|"),
       ") skip=yes ;;\n"
       "      -*) ;;\n"
       "      *) command=$word; break ;;\n"
       "    esac\n"
       "  done\n"
-      "  case ${COMP_WORDS[COMP_CWORD-1]} in\n"
-      "    -o|--output) COMPREPLY=($(compgen -W 'table json' -- \"$current\")); return ;;\n"
-      "    --consistency) COMPREPLY=($(compgen -W 'one quorum all' -- \"$current\")); return ;;\n"
-      "    --file|-f|--config|--data|--data-dir|--secret-file)\n"
-      "      COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+      "  case ${COMP_WORDS[COMP_CWORD-1]} in\n",
+      value_cases,
       "  esac\n"
       "  case $command in\n"
       "    '') words=\"",
@@ -106,12 +121,18 @@ std::string ZshHelp(const std::string& help) {
 }
 
 std::string Zsh(const std::vector<Command>& commands, const std::vector<Flag>& global) {
-  const auto arguments = [](const std::vector<Flag>& flags) {
+  const auto value = [](const Flag& flag) -> std::string {
+    if (!flag.takes_value) return "";
+    if (!flag.choices.empty())
+      return absl::StrCat(":value:(", absl::StrJoin(flag.choices, " "), ")");
+    return flag.is_path ? ":file:_files" : ":value: ";
+  };
+  const auto arguments = [&](const std::vector<Flag>& flags) {
     std::string text;
     for (const Flag& flag : flags) {
       for (const std::string& name : flag.names) {
-        absl::StrAppend(&text, " \\\n        '", name, "[", ZshHelp(flag.help), "]",
-                        flag.takes_value ? ":value:_files" : "", "'");
+        absl::StrAppend(&text, " \\\n        '", name, "[", ZshHelp(flag.help), "]", value(flag),
+                        "'");
       }
     }
     return text;
@@ -157,13 +178,13 @@ std::string Fish(const std::vector<Command>& commands, const std::vector<Flag>& 
   const auto flag_line = [&](const std::string& condition, const Flag& flag) {
     std::string line = absl::StrCat("complete -c annulus -n ", quoted(condition));
     for (const std::string& name : flag.names) {
-      if (name.rfind("--", 0) == 0 && name.size() > 3) {
-        absl::StrAppend(&line, " -l ", name.substr(2));
-      } else if (name.rfind("--", 0) == 0) {
-        absl::StrAppend(&line, " -l ", name.substr(2));
-      } else {
-        absl::StrAppend(&line, " -s ", name.substr(1));
-      }
+      absl::StrAppend(&line, name.rfind("--", 0) == 0 ? " -l " : " -s ",
+                      name.substr(name.rfind("--", 0) == 0 ? 2 : 1));
+    }
+    if (!flag.choices.empty()) {
+      absl::StrAppend(&line, " -f -a ", quoted(absl::StrJoin(flag.choices, " ")));
+    } else if (flag.takes_value && !flag.is_path) {
+      line += " -f";
     }
     absl::StrAppend(&line, flag.takes_value ? " -r" : "", " -d ", quoted(flag.help), "\n");
     return line;

@@ -55,6 +55,7 @@ int RunDev(DevOptions options) {
   if (!directory.ok()) return Report(directory.status());
   directory->RemoveClusterFile();
   if (absl::Status status = CheckPortsFree(*nodes); !status.ok()) return Report(status);
+  if (absl::Status status = directory->RecordShape(options); !status.ok()) return Report(status);
   auto secret_file = directory->SecretFile();
   if (!secret_file.ok()) return Report(secret_file.status());
 

@@ -291,7 +291,7 @@ void AddImport(CLI::App& app, Invocation& invocation) {
   CLI::Option* level = command
                            ->add_option("--consistency", flags->consistency.level,
                                         "replicas each write or read waits for: one, quorum or all")
-                           ->type_name("LEVEL")
+                           ->type_name("one|quorum|all")
                            ->check(OneOf({"one", "quorum", "all"}));
   command->add_option("--w,--r", flags->consistency.number, "the same as a number, from 1 to N")
       ->type_name("N")

@@ -71,6 +71,7 @@ Supervisor::Supervisor(DevOptions options, std::vector<DevNode> nodes, std::stri
   sigemptyset(&signals_);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals_, signal);
   pthread_sigmask(SIG_BLOCK, &signals_, &earlier_mask_);
+  signal(SIGPIPE, SIG_IGN);  // Nobody reads what it says: no reason to end the cluster.
 }
 
 Supervisor::~Supervisor() {
