@@ -58,12 +58,15 @@ class GrpcLink::Stream {
  public:
   Stream(GrpcLink* link, const TransportOptions& options)
       : link_(link),
+        transport_(link->transport_),
         channel_(MakeChannel(link->address_, options)),
         stub_(pb::Peer::NewStub(channel_)),
         rw_(stub_->PrepareAsyncExchange(&context_, link->loop_->queue())) {
+    ++transport_->client_streams_;
     ++tags_;
     rw_->StartCall(on_started_.tag());
   }
+  ~Stream() { --transport_->client_streams_; }
 
   pb::Frame* out() { return &out_; }
   bool writing() const { return writing_; }
@@ -141,7 +144,8 @@ class GrpcLink::Stream {
     if (finished_ && tags_ == 0) delete this;
   }
 
-  GrpcLink* link_;
+  GrpcLink* link_;  // Null once it has given this up.
+  GrpcTransport* transport_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<pb::Peer::Stub> stub_;
   grpc::ClientContext context_;

@@ -42,6 +42,9 @@ class GrpcTransport final : public Transport {
   // Outgoing links that stand, and all of them.
   size_t links_up() const;
   size_t links() const { return links_.size(); }
+  // Streams that gRPC still holds, those of closed links among them. The loop may end when there are
+  // none.
+  size_t client_streams() const { return client_streams_; }
 
  private:
   friend class GrpcLink;
@@ -53,6 +56,7 @@ class GrpcTransport final : public Transport {
   TransportEvents events_;
   PeerIdentity identity_;
   absl::flat_hash_set<GrpcLink*> links_;
+  size_t client_streams_ = 0;
   Handler handler_;
   bool server_started_ = false;
   std::unique_ptr<PeerService> peer_service_;

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+
+#include "adapters/grpc/request_observer.h"
+#include "adapters/metrics/metrics.h"
+
+namespace annulus {
+
+// The first set of metrics: what a process is, and what its public door does. Written on the loop's
+// thread.
+class ProcessMetrics {
+ public:
+  explicit ProcessMetrics(const std::string& version);
+
+  void RequestStarted(PublicOp op) { requests_[Index(op)].in_flight->Add(1); }
+  void RequestEnded(PublicOp op, absl::StatusCode code, Duration elapsed);
+
+  struct Sample {
+    bool ready = false;
+    uint64_t layout_version = 0;
+    size_t links = 0;
+    size_t links_up = 0;
+    Duration uptime{0};
+  };
+  void Take(const Sample& sample);
+
+  std::string Render() const { return registry_.Render(); }
+
+ private:
+  static constexpr int kCodes = 17;
+  struct PerOp {
+    MetricGauge* in_flight = nullptr;
+    MetricHistogram* latency = nullptr;
+    MetricCounter* ended[kCodes] = {};  // Made when first needed.
+  };
+  static int Index(PublicOp op) { return static_cast<int>(op); }
+
+  MetricRegistry registry_;
+  PerOp requests_[kPublicOps];
+  MetricGauge* ready_;
+  MetricGauge* layout_version_;
+  MetricGauge* links_;
+  MetricGauge* links_up_;
+  MetricGauge* uptime_;
+};
+
+}  // namespace annulus

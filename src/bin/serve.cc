@@ -1,0 +1,332 @@
+#include "bin/serve.h"
+
+#include <sys/random.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/admin_service.h"
+#include "adapters/grpc/cq_loop.h"
+#include "adapters/grpc/grpc_transport.h"
+#include "adapters/grpc/health_service.h"
+#include "adapters/grpc/kv_service.h"
+#include "adapters/grpc/reflection_service.h"
+#include "adapters/grpc/server.h"
+#include "adapters/http/http_server.h"
+#include "adapters/log/logger.h"
+#include "adapters/rocksdb/rocks_storage.h"
+#include "base/check.h"
+#include "bin/process_metrics.h"
+#include "bin/request_log.h"
+#include "bin/signals.h"
+#include "node/node.h"
+#include "task/mailbox.h"
+#include "task/sleep.h"
+#include "task/spawn.h"
+
+namespace annulus {
+namespace {
+
+constexpr char kKvStore[] = "annulus.kv.v1.KVStore";
+constexpr char kAdmin[] = "annulus.admin.v1.Admin";
+constexpr char kHealth[] = "grpc.health.v1.Health";
+constexpr char kReflection[] = "grpc.reflection.v1.ServerReflection";
+constexpr char kReflectionAlpha[] = "grpc.reflection.v1alpha.ServerReflection";
+
+// How often readiness and the gauges are looked at; events of the node do so at once.
+constexpr Duration kSampleInterval = 250ms;
+// After the drain: how long calls that are still open may take to end by themselves.
+constexpr Duration kServerGrace = 250ms;
+
+class SystemClock final : public Clock {
+ public:
+  WallTime Wall() const override {
+    return {std::chrono::duration_cast<std::chrono::microseconds>(
+                std::chrono::system_clock::now().time_since_epoch())
+                .count()};
+  }
+};
+
+Random SeededRandom() {
+  uint64_t seed = 0;
+  ANNULUS_CHECK(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
+  return Random(seed);
+}
+
+NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
+  NodeOptions options;
+  options.cluster = settings.cluster;
+  options.name = settings.name;
+  options.zone = settings.zone;
+  options.peer_address = settings.advertise_peer;
+  options.client_address = settings.advertise_client;
+  for (const cli::ServeSettings::Member& member : settings.members) {
+    options.seeds.push_back({member.name, member.peer_address, member.zone});
+  }
+  options.partitions = settings.partitions;
+  options.replicas = settings.replicas;
+  options.secrets = settings.secrets;
+  return options;
+}
+
+// One process, from its start to its end. All on the thread of the loop, which is the main thread.
+class Process {
+ public:
+  explicit Process(const cli::ServeSettings& settings);
+  ~Process();
+
+  // The exit code.
+  int Run();
+
+ private:
+  absl::Status OpenStorage();
+  absl::Status OpenPorts();
+  Task<void> StartNode();
+  void Started(std::unique_ptr<Node> node);
+  void Fail(const absl::Status& status);
+  void StopOnce();
+  Task<void> Stop();
+  void Refresh();
+  void SampleAgain();
+  Readiness IsReady() const;
+
+  const cli::ServeSettings settings_;
+  Logger log_;
+  ProcessMetrics metrics_;
+  SystemClock clock_;
+  Random random_;
+  int exit_code_ = 0;
+  bool stopping_ = false;
+  uint64_t layout_version_ = 0;
+  Loop::TimerId sample_timer_ = 0;
+
+  // In the order in which they are made; taken apart by ~Process.
+  std::unique_ptr<CqLoop> loop_;
+  RequestLog request_log_;
+  std::unique_ptr<RocksStorage> storage_;
+  std::unique_ptr<GrpcTransport> transport_;
+  DoorContext door_;
+  KvService kv_;
+  AdminService admin_;
+  HealthService health_;
+  ReflectionService reflection_;
+  std::unique_ptr<GrpcServer> public_server_;
+  std::unique_ptr<GrpcServer> peer_server_;
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<Node> node_;
+  std::unique_ptr<TaskGroup> flows_ = std::make_unique<TaskGroup>();
+};
+
+Process::Process(const cli::ServeSettings& settings)
+    : settings_(settings),
+      log_(ParseLogLevel(settings.log_level).value_or(LogLevel::kInfo),
+           ParseLogFormat(settings.log_format).value_or(LogFormat::kText), settings.name),
+      metrics_(ANNULUS_VERSION),
+      random_(SeededRandom()),
+      loop_(std::make_unique<CqLoop>()),
+      request_log_(loop_.get(), &log_, &metrics_),
+      transport_(std::make_unique<GrpcTransport>(
+          loop_.get(), TransportOptions{.cluster = settings.cluster},
+          [this](std::string_view event, std::string_view detail) {
+            log_.Log(event == "link_up" ? LogLevel::kInfo : LogLevel::kWarn, event, detail);
+          })),
+      door_{.loop = loop_.get(), .observer = &request_log_},
+      kv_(&door_),
+      admin_(&door_, ANNULUS_VERSION),
+      health_(loop_.get(), {kKvStore, kAdmin}),
+      reflection_(loop_.get(), {kKvStore, kAdmin, kHealth, kReflection, kReflectionAlpha}) {}
+
+Process::~Process() {
+  http_.reset();
+  flows_.reset();
+  // The servers have ended, and the node with its links; what is left of their calls comes back when
+  // the loop ends, so that the services must be there still.
+  public_server_.reset();
+  peer_server_.reset();
+  storage_.reset();
+  loop_.reset();
+}
+
+int Process::Run() {
+  Signals signals([this] {
+    loop_->Post([this] { StopOnce(); });
+  });
+  absl::Status status = OpenStorage();
+  if (status.ok()) status = OpenPorts();
+  if (status.ok()) {
+    loop_->Post([this] { flows_->Spawn(StartNode()); });
+  } else {
+    loop_->Post([this, status] {
+      Fail(status);
+      StopOnce();
+    });
+  }
+  loop_->Run();
+  return exit_code_;
+}
+
+absl::Status Process::OpenStorage() {
+  if (settings_.coordinator) return absl::OkStatus();
+  RocksOptions options;
+  options.path = settings_.data_dir;
+  options.sync = settings_.sync;
+  options.memory_bytes = static_cast<size_t>(settings_.cache_mb) << 20;
+  absl::StatusOr<std::unique_ptr<RocksStorage>> storage =
+      RocksStorage::Open(std::move(options), loop_.get());
+  if (!storage.ok()) return storage.status();
+  storage_ = *std::move(storage);
+  return absl::OkStatus();
+}
+
+absl::Status Process::OpenPorts() {
+  std::vector<grpc::Service*> services = reflection_.services();
+  services.insert(services.end(), {kv_.service(), admin_.service(), health_.service()});
+  auto public_server =
+      GrpcServer::Start(loop_.get(), PublicServerOptions(settings_.listen_client), services);
+  if (!public_server.ok()) return public_server.status();
+  public_server_ = *std::move(public_server);
+
+  auto peer_server = GrpcServer::Start(loop_.get(), PeerServerOptions(settings_.listen_peer),
+                                       {transport_->service()});
+  if (!peer_server.ok()) return peer_server.status();
+  peer_server_ = *std::move(peer_server);
+
+  auto http = HttpServer::Start(
+      loop_.get(), {.address = settings_.listen_http},
+      {.readiness = [this] { return IsReady(); }, .metrics = [this] { return metrics_.Render(); }});
+  if (!http.ok()) return http.status();
+  http_ = *std::move(http);
+  return absl::OkStatus();
+}
+
+Task<void> Process::StartNode() {
+  health_.Accept();
+  reflection_.Accept();
+  transport_->ServerStarted();
+
+  const Env env{.loop = loop_.get(),
+                .clock = &clock_,
+                .transport = transport_.get(),
+                .storage = storage_.get(),
+                .random = &random_};
+  EventSink events = [this](std::string_view event, std::string_view detail) {
+    log_.Log(LogLevel::kInfo, event, detail);
+    loop_->Post([this] { Refresh(); });
+  };
+  absl::StatusOr<std::unique_ptr<Node>> node =
+      co_await Node::Start(env, ToNodeOptions(settings_), std::move(events));
+  if (stopping_) co_return;  // A signal came first.
+  if (node.ok()) {
+    Started(*std::move(node));
+  } else {
+    Fail(node.status());
+    StopOnce();
+  }
+}
+
+void Process::Started(std::unique_ptr<Node> node) {
+  node_ = std::move(node);
+  transport_->SetIdentity(node_->id(), node_->incarnation());
+  door_.node = node_.get();
+  kv_.Accept();
+  admin_.Accept();
+  log_.Log(LogLevel::kInfo, "started",
+           {{"version", ANNULUS_VERSION},
+            {"role", settings_.coordinator ? "coordinator" : "node"},
+            {"cluster", settings_.cluster},
+            {"node_id", ToHex(node_->id())},
+            {"incarnation", ToHex(node_->incarnation())},
+            {"listen_client", settings_.listen_client},
+            {"listen_peer", settings_.listen_peer},
+            {"listen_http", settings_.listen_http},
+            {"data_dir", settings_.data_dir},
+            {"sync", settings_.sync ? "true" : "false"}});
+  SampleAgain();
+}
+
+void Process::Fail(const absl::Status& status) {
+  exit_code_ = 1;
+  // For people who start it by hand; the log may be JSON.
+  std::fprintf(stderr, "annulus: %s\n", std::string(status.message()).c_str());
+}
+
+void Process::StopOnce() {
+  if (std::exchange(stopping_, true)) return;
+  flows_->Spawn(Stop());
+}
+
+// Refuses new requests, lets those under way end, then ends what is left; in this order, so that each
+// part still finds what it uses.
+Task<void> Process::Stop() {
+  log_.Log(LogLevel::kInfo, "stopping");
+  health_.SetServing(false);
+  if (node_ != nullptr) {
+    node_->Drain();
+    const Instant until = loop_->Now() + settings_.drain;
+    while (node_->busy() > 0 && loop_->Now() < until) co_await Sleep(loop_.get(), 5ms);
+    if (node_->busy() > 0) {
+      log_.Log(LogLevel::kWarn, "drain_cut_short",
+               {{"requests", absl::StrCat(node_->busy())}});
+    }
+  }
+  if (sample_timer_ != 0) loop_->Cancel(sample_timer_);
+
+  transport_->StopServing();
+  door_.node = nullptr;
+  node_.reset();
+  health_.Stop();
+  Mailbox<bool> ended(loop_.get());
+  int servers = 0;
+  for (GrpcServer* server : {public_server_.get(), peer_server_.get()}) {
+    if (server == nullptr) continue;
+    ++servers;
+    server->Shutdown(kServerGrace, [to = ended.sender()] { to.Deliver(true); });
+  }
+  for (; servers > 0; --servers) co_await ended.Next();
+  while (transport_->client_streams() > 0) co_await Sleep(loop_.get(), 1ms);
+  log_.Log(LogLevel::kInfo, "stopped");
+  loop_->Stop();
+}
+
+Readiness Process::IsReady() const {
+  if (stopping_) return {false, "draining"};
+  if (door_.node == nullptr) return {false, "starting"};
+  const StatusView view = door_.node->Status();
+  return {view.ready, view.not_ready_reason};
+}
+
+// Tells everyone who shows it what the node is now.
+void Process::Refresh() {
+  if (door_.node == nullptr || stopping_) return;
+  const StatusView view = door_.node->Status();
+  layout_version_ = view.layout_version.value();
+  log_.SetLayoutVersion(layout_version_);
+  health_.SetServing(view.ready);
+  metrics_.Take({.ready = view.ready,
+                 .layout_version = layout_version_,
+                 .links = transport_->links(),
+                 .links_up = transport_->links_up(),
+                 .uptime = view.uptime});
+}
+
+void Process::SampleAgain() {
+  Refresh();
+  sample_timer_ = loop_->PostAt(loop_->Now() + kSampleInterval, [this] {
+    sample_timer_ = 0;
+    SampleAgain();
+  });
+}
+
+}  // namespace
+
+int Serve(const cli::ServeSettings& settings) {
+  Signals::Block();
+  Process process(settings);
+  return process.Run();
+}
+
+}  // namespace annulus
