@@ -1,6 +1,7 @@
 # annulus_library(NAME ROOT DEPS ...): the static library of one folder.
 #
-# Sources are the folder's *.cc but *_test.cc, tests its *_test.cc (one test binary, NAME_test).
+# Sources are the folder's *.cc but main.cc and *_test.cc, tests its *_test.cc (one test binary,
+# NAME_test).
 # A folder's headers are reached only through the library that owns them: each library exports one
 # include root that holds nothing but a link to its own folder (build/include/NAME/base -> src/base),
 # so that an include which the arrows of ARCHITECTURE.md do not allow does not compile. Includes are
@@ -18,7 +19,7 @@ function(annulus_library NAME)
 
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
 
   set(scope PUBLIC)

@@ -69,7 +69,11 @@ class Asker {
   Task<void> AskHere(ReadRequest request, size_t hop) {
     absl::StatusOr<ReadReply> reply = co_await ReadHere(node_, std::move(request));
     Trace::Answered(trace_->weak(), hop, reply.status(), node_->Now());
-    answers_.Deliver({node_->id, Decoded(std::move(reply))});
+    // Posted: an answer can end the read, and with it this flow, which must not be running then.
+    node_->env.loop->Post(
+        [answers = answers_, answered = Answered{node_->id, Decoded(std::move(reply))}]() mutable {
+          answers.Deliver(std::move(answered));
+        });
   }
 
   NodeContext* node_;

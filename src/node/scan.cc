@@ -25,7 +25,10 @@ struct Answered {
 
 Task<void> AskHere(NodeContext* node, RangeRequest request, Mailbox<Answered>::Sender answers) {
   absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(node, std::move(request));
-  answers.Deliver({node->id, std::move(reply)});
+  // Posted: an answer can end the scan, and with it this flow, which must not be running then.
+  node->env.loop->Post([answers, answered = Answered{node->id, std::move(reply)}]() mutable {
+    answers.Deliver(std::move(answered));
+  });
 }
 
 // The same range from `required` of the owners: the others are asked where some fail or are silent.

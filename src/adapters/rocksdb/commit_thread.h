@@ -21,6 +21,8 @@ class WriteBatch;
 
 namespace annulus {
 
+class GuardedDisk;
+
 struct PendingCommit {
   StorageBatch batch;
   Storage::CommitDone done;
@@ -37,7 +39,8 @@ class CommitThread {
 
   // `*alive` is read on the loop only; callbacks are dropped once it is false.
   CommitThread(rocksdb::DB* db, std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families,
-               bool sync, std::string path, Loop* loop, std::shared_ptr<bool> alive);
+               bool sync, GuardedDisk* disk, std::string path, Loop* loop,
+               std::shared_ptr<bool> alive);
   // Writes what was handed over, then joins.
   ~CommitThread();
 
@@ -54,6 +57,7 @@ class CommitThread {
   rocksdb::DB* const db_;
   const std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_;
   const bool sync_;
+  GuardedDisk* const disk_;
   const std::string path_;
   Loop* const loop_;
   const std::shared_ptr<bool> alive_;

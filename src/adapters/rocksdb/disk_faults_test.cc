@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "adapters/rocksdb/faulty_disk.h"
+#include "adapters/rocksdb/guarded_disk.h"
 #include "adapters/rocksdb/test_store.h"
 
 namespace annulus {
@@ -55,55 +58,90 @@ TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   EXPECT_EQ(store_.loop.posts() - posts_before, 2u);
 }
 
-TEST_F(DiskFaults, FullDiskRefusesAndHealsByItself) {
+TEST_F(DiskFaults, FullDiskRefusesCommitsAndHealsByItself) {
   ASSERT_TRUE(store_.Open().ok());
   ASSERT_TRUE(store_.Put("before", "v").ok());
 
-  disk_->full = true;
-  const absl::Status status = store_.Put("refused", Bytes(100'000, 'x'));
+  disk_->free_bytes = kCommitsFreeBytesMin;
+  const absl::Status status = store_.Put("refused", "v");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  EXPECT_EQ(store_.Put("refused too", "v").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("free disk space"));
   EXPECT_EQ(store_.Text("refused"), "-");
   EXPECT_EQ(store_.Text("before"), "v");
 
-  disk_->full = false;
-  ASSERT_TRUE(store_.loop.RunUntil([&] { return store_.Put("after", "v").ok(); }));
-  EXPECT_EQ(store_.Text("refused"), "-");
-
+  disk_->free_bytes = -1;
+  EXPECT_TRUE(store_.Put("after", "v").ok());
   store_.Close();
   ASSERT_TRUE(store_.Open().ok());
   EXPECT_EQ(store_.Text("before"), "v");
   EXPECT_EQ(store_.Text("refused"), "-");
-  EXPECT_EQ(store_.Text("refused too"), "-");
   EXPECT_EQ(store_.Text("after"), "v");
 }
 
-TEST_F(DiskFaults, RefusedWriteDoesNotComeBackAfterACrash) {
+TEST_F(DiskFaults, FlushThatMeetsAFullDiskHealsByItself) {
   ASSERT_TRUE(store_.Open().ok());
-  ASSERT_TRUE(store_.Put("before", "v").ok());
-  disk_->full = true;
-  EXPECT_FALSE(store_.Put("refused", Bytes(100'000, 'x')).ok());
+  disk_->free_bytes = kTablesFreeBytesMin - 1;
+  std::vector<std::string> acknowledged;
+  absl::Status status;
+  for (int i = 0; i < 1000 && status.ok(); ++i) {  // More than the memtables hold.
+    const std::string key = std::to_string(i);
+    status = store_.Put(key, Bytes(100'000, 'x'));
+    if (status.ok()) acknowledged.push_back(key);
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  for (const std::string& key : acknowledged) EXPECT_EQ(store_.Text(key).size(), 100'000u);
 
-  // The directory as a crash would leave it.
-  const std::string copy = directory_.path("copy");
-  std::filesystem::copy(directory_.path("store"), copy);
-  TestStore crashed(copy);
-  const absl::Status status = crashed.Open();
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(crashed.Text("before"), "v");
-  EXPECT_EQ(crashed.Text("refused"), "-");
+  disk_->free_bytes = -1;
+  ASSERT_TRUE(store_.loop.RunUntil([&] { return store_.Put("after", "v").ok(); }));
+  store_.Close();
+  ASSERT_TRUE(store_.Open().ok());
+  for (const std::string& key : acknowledged) EXPECT_EQ(store_.Text(key).size(), 100'000u);
+  EXPECT_EQ(store_.Text("after"), "v");
 }
 
-TEST_F(DiskFaults, ClosesWhileTheDiskIsFull) {
+TEST_F(DiskFaults, ClosesAndOpensWhileTheDiskIsFull) {
+  ASSERT_TRUE(store_.Open().ok());
+  disk_->free_bytes = kTablesFreeBytesMin - 1;
+  int acknowledged = 0;
+  while (store_.Put(std::to_string(acknowledged), Bytes(100'000, 'x')).ok()) ++acknowledged;
+  store_.Close();
+  // Flushes what the log has, which takes a table.
+  EXPECT_EQ(store_.Open().code(), absl::StatusCode::kResourceExhausted);
+  disk_->free_bytes = -1;
+  ASSERT_TRUE(store_.Open().ok());
+  for (int i = 0; i < acknowledged; ++i) {
+    EXPECT_EQ(store_.Text(std::to_string(i)).size(), 100'000u);
+  }
+}
+
+TEST_F(DiskFaults, LogThatMeetsAFullDiskEndsTheProcess) {
+  const auto fail = [this] {
+    if (!store_.Open().ok()) return;
+    disk_->full = true;
+    store_.Put("k", Bytes(100'000, 'x')).IgnoreError();
+  };
+  EXPECT_DEATH(fail(), "the disk failed, the process ends: writing .*\\.log");
+}
+
+TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
   ASSERT_TRUE(store_.Open().ok());
   ASSERT_TRUE(store_.Put("before", "v").ok());
-  disk_->full = true;
-  EXPECT_FALSE(store_.Put("refused", "v").ok());
-  store_.Close();
-  disk_->full = false;
-  ASSERT_TRUE(store_.Open().ok());
-  EXPECT_EQ(store_.Text("before"), "v");
-  EXPECT_EQ(store_.Text("refused"), "-");
+  disk_->hold_syncs = true;
+  store_.storage->Commit({{ColumnFamily::kData, "torn", Bytes(100'000, 'x')}}, [](absl::Status) {});
+  ASSERT_TRUE(store_.loop.RunUntil([&] { return disk_->syncs_waiting == 1; }));
+  const std::string copy = directory_.path("copy");
+  std::filesystem::copy(directory_.path("store"), copy);
+  disk_->hold_syncs = false;
+  disk_->hold_syncs.notify_all();
+  for (const auto& entry : std::filesystem::directory_iterator(copy)) {
+    if (entry.path().extension() == ".log" && entry.file_size() > 100'000) {
+      std::filesystem::resize_file(entry.path(), 50'000);
+    }
+  }
+  TestStore crashed(copy);
+  ASSERT_TRUE(crashed.Open().ok());
+  EXPECT_EQ(crashed.Text("before"), "v");
+  EXPECT_EQ(crashed.Text("torn"), "-");
 }
 
 TEST_F(DiskFaults, FailedSyncEndsTheProcess) {
@@ -121,7 +159,7 @@ TEST_F(DiskFaults, FailedWriteEndsTheProcess) {
     disk_->broken = true;
     store_.Put("k", "v").IgnoreError();
   };
-  EXPECT_DEATH(fail(), "the disk failed, the process ends: .*planted");
+  EXPECT_DEATH(fail(), "the disk failed, the process ends: writing .*planted");
 }
 
 }  // namespace

@@ -1,16 +1,22 @@
 #include "adapters/rocksdb/disk_watch.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/rocksdb/rocks_status.h"
 
 namespace annulus {
 
 void DiskWatch::OnIOError(const rocksdb::IOErrorInfo& info) {
+  const bool is_log = absl::EndsWith(info.file_path, ".log");
   switch (info.operation) {
     case rocksdb::FileOperationType::kSync:
     case rocksdb::FileOperationType::kFsync:
     case rocksdb::FileOperationType::kRangeSync:
       Die(absl::StrCat("syncing ", info.file_path), path_, info.io_status);
+    case rocksdb::FileOperationType::kAppend:
+    case rocksdb::FileOperationType::kFlush:
+      if (is_log) Die(absl::StrCat("writing ", info.file_path), path_, info.io_status);
+      return;
     default:
       return;
   }

@@ -7,8 +7,10 @@
 namespace annulus {
 
 // Hears of failures in RocksDB's own threads (flush, compaction, manifest), where no caller waits
-// for the answer, and of every failed sync, whatever its errno: a sync that fails for want of space
-// leaves the same doubt as any other.
+// for the answer, and of these, which end the process whatever their errno:
+// - a failed sync: one that fails for want of space leaves the same doubt as any other;
+// - a failed append to the log: part of a record may be there, and RocksDB 7.8 may write on behind
+// it.
 class DiskWatch final : public rocksdb::EventListener {
  public:
   explicit DiskWatch(std::string path) : path_(std::move(path)) {}

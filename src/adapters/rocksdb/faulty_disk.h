@@ -21,6 +21,7 @@ class FaultyDisk final : public rocksdb::FileSystemWrapper {
   std::atomic<int> syncs_waiting{0};    // How many wait now.
   std::atomic<bool> fail_syncs{false};  // Syncs fail for want of space, writes succeed.
   std::atomic<bool> full{false};        // Writes fail for want of space, half of each is written.
+  std::atomic<int64_t> free_bytes{-1};  // What it says is free; negative: the truth.
   std::atomic<bool> broken{false};      // Writes fail.
 
   const char* Name() const override { return "FaultyDisk"; }
@@ -37,8 +38,8 @@ class FaultyDisk final : public rocksdb::FileSystemWrapper {
 
   rocksdb::IOStatus GetFreeSpace(const std::string& path, const rocksdb::IOOptions& options,
                                  uint64_t* bytes, rocksdb::IODebugContext* debug) override {
-    if (!full) return target()->GetFreeSpace(path, options, bytes, debug);
-    *bytes = 0;
+    if (free_bytes < 0) return target()->GetFreeSpace(path, options, bytes, debug);
+    *bytes = static_cast<uint64_t>(free_bytes.load());
     return rocksdb::IOStatus::OK();
   }
 

@@ -1,5 +1,7 @@
 #include "adapters/rocksdb/rocks_storage.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <optional>
@@ -9,7 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/rocksdb/data_directory.h"
 #include "adapters/rocksdb/disk_watch.h"
+#include "adapters/rocksdb/guarded_disk.h"
 #include "adapters/rocksdb/memory_budget.h"
+#include "adapters/rocksdb/rocks_log.h"
 #include "adapters/rocksdb/rocks_status.h"
 #include "adapters/rocksdb/wal_tail.h"
 #include "base/check.h"
@@ -32,9 +36,6 @@ constexpr size_t kMiB = 1u << 20;
 constexpr int kBloomBitsPerKey = 10;  // 1 % of the reads of absent keys look in vain.
 // Bounds what a start replays, and so how long it takes.
 constexpr uint64_t kLogBytesMax = 64 * kMiB;
-constexpr int kOpenFilesMax = 256;
-constexpr size_t kInfoLogBytes = 4 * kMiB;
-constexpr size_t kInfoLogFiles = 3;
 
 // In the order of ColumnFamily. The names are on disk.
 constexpr std::array<const char*, kColumnFamilies> kFamilyNames = {"data", "hint", "tree", "meta"};
@@ -42,6 +43,13 @@ constexpr std::array<const char*, kColumnFamilies> kFamilyNames = {"data", "hint
 size_t MemoryBytes(const RocksOptions& options) {
   if (options.memory_bytes == 0) return StorageMemoryBytes(MemoryLimitBytes());
   return std::max(options.memory_bytes, kStorageMemoryBytesMin);
+}
+
+int OpenFilesMax(const RocksOptions& options) {
+  if (options.open_files_max > 0) return options.open_files_max;
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 2, 256, 65536));
 }
 
 rocksdb::CompressionType Compression() {
@@ -65,12 +73,12 @@ rocksdb::WALRecoveryMode RecoveryMode(bool sync) {
               : rocksdb::WALRecoveryMode::kPointInTimeRecovery;
 }
 
-rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, size_t memory_bytes,
-                                   std::shared_ptr<rocksdb::Cache> cache) {
+rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, rocksdb::Env* env,
+                                   size_t memory_bytes, std::shared_ptr<rocksdb::Cache> cache) {
   rocksdb::DBOptions db;
   db.create_if_missing = true;
   db.create_missing_column_families = true;
-  if (options.env != nullptr) db.env = options.env;
+  db.env = env;
   db.listeners.push_back(std::make_shared<DiskWatch>(options.path));
   db.statistics = options.statistics;
 
@@ -88,14 +96,13 @@ rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, size_t memory_by
 
   // Half the budget may be memtables, which are charged to the cache and so push blocks out of it.
   db.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 2, cache);
-  db.max_open_files = kOpenFilesMax;
+  db.max_open_files = OpenFilesMax(options);
   db.bytes_per_sync = kMiB;  // Tables reach the disk as they grow, not in one burst at their end.
 
   db.skip_stats_update_on_db_open = true;  // Reads of every table, at each start.
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
-  db.max_log_file_size = kInfoLogBytes;
-  db.keep_log_file_num = kInfoLogFiles;
+  db.info_log = std::make_shared<RocksLog>();
   return db;
 }
 
@@ -136,14 +143,10 @@ absl::Status OpenError(const rocksdb::Status& status, const std::string& path) {
   return FromRocks(status, "opening data directory", path);
 }
 
-absl::StatusOr<std::optional<Bytes>> Get(rocksdb::DB* db, const rocksdb::ReadOptions& options,
-                                         rocksdb::ColumnFamilyHandle* family, const Bytes& key,
-                                         const std::string& path, bool* not_in_memory) {
-  Bytes value;
-  const rocksdb::Status status = db->Get(options, family, key, &value);
+absl::StatusOr<std::optional<Bytes>> Answer(const rocksdb::Status& status, Bytes value,
+                                            const std::string& path) {
   if (status.ok()) return std::optional<Bytes>(std::move(value));
   if (status.IsNotFound()) return std::optional<Bytes>();
-  *not_in_memory = status.IsIncomplete();
   return FromRocks(status, "reading", path);
 }
 
@@ -183,12 +186,15 @@ RocksStorage::RocksStorage(RocksOptions options, Loop* loop)
     : options_(std::move(options)), loop_(loop) {}
 
 absl::Status RocksStorage::OpenDatabase() {
+  disk_ = std::make_shared<GuardedDisk>(options_.env != nullptr ? options_.env->GetFileSystem()
+                                                                : rocksdb::FileSystem::Default());
+  env_ = rocksdb::NewCompositeEnv(disk_);
   const size_t memory_bytes = MemoryBytes(options_);
   // Few shards: one loop and a few readers look things up, and each shard must hold whole blocks
   // beside its part of the memtables' charge.
   const int shard_bits = memory_bytes >= 256 * kMiB ? 4 : 2;
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes, shard_bits);
-  rocksdb::DBOptions db_options = DatabaseOptions(options_, memory_bytes, cache);
+  rocksdb::DBOptions db_options = DatabaseOptions(options_, env_.get(), memory_bytes, cache);
 
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (int i = 0; i < kColumnFamilies; ++i) {
@@ -216,8 +222,8 @@ absl::Status RocksStorage::OpenDatabase() {
   // The handle of the family that RocksDB insists on, and nobody uses.
   db_->DestroyColumnFamilyHandle(handles.back());
   readers_ = std::make_unique<ReadPool>(std::max(1, options_.reader_threads));
-  committer_ = std::make_unique<CommitThread>(db_.get(), families_, options_.sync, options_.path,
-                                              loop_, alive_);
+  committer_ = std::make_unique<CommitThread>(db_.get(), families_, options_.sync, disk_.get(),
+                                              options_.path, loop_, alive_);
   return absl::OkStatus();
 }
 
@@ -235,23 +241,25 @@ RocksStorage::~RocksStorage() {
 void RocksStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
   rocksdb::ReadOptions in_memory;
   in_memory.read_tier = rocksdb::kBlockCacheTier;
-  bool not_in_memory = false;
-  absl::StatusOr<std::optional<Bytes>> value =
-      Get(db_.get(), in_memory, Handle(family), key, options_.path, &not_in_memory);
-  if (!not_in_memory) {
-    done(std::move(value));
+  Bytes value;
+  const rocksdb::Status status = db_->Get(in_memory, Handle(family), key, &value);
+  // Where a table is not open, RocksDB 7.8 says "found", with no value, instead of "incomplete"
+  // (TableCache::Get, MarkKeyMayExist). Values that are truly empty are rare; they take the long
+  // way.
+  const bool unknown = status.IsIncomplete() || (status.ok() && value.empty());
+  if (!unknown) {
+    done(Answer(status, std::move(value), options_.path));
     return;
   }
-  readers_->Run(
-      [this, alive = alive_, family, key = std::move(key), done = std::move(done)]() mutable {
-        bool ignored = false;
-        absl::StatusOr<std::optional<Bytes>> value =
-            Get(db_.get(), rocksdb::ReadOptions(), Handle(family), key, options_.path, &ignored);
-        loop_->Post(
-            [alive = std::move(alive), done = std::move(done), value = std::move(value)]() mutable {
-              if (*alive) done(std::move(value));
-            });
-      });
+  readers_->Run([this, alive = alive_, family, key = std::move(key),
+                 done = std::move(done)]() mutable {
+    Bytes value;
+    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), Handle(family), key, &value);
+    loop_->Post([alive = std::move(alive), done = std::move(done),
+                 answer = Answer(status, std::move(value), options_.path)]() mutable {
+      if (*alive) done(std::move(answer));
+    });
+  });
 }
 
 void RocksStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max,

@@ -23,6 +23,8 @@ class Statistics;
 
 namespace annulus {
 
+class GuardedDisk;
+
 struct RocksOptions {
   // A directory that is new, empty, or an Annulus data directory. Made where it does not exist, but
   // not its parent.
@@ -37,6 +39,8 @@ struct RocksOptions {
   size_t memory_bytes = 0;
   // Threads that wait for the disk, for reads that memory cannot answer.
   int reader_threads = 2;
+  // Tables kept open. 0: half of the descriptors that the process may have.
+  int open_files_max = 0;
   // Where RocksDB counts; may be null, which is a few percent faster.
   std::shared_ptr<rocksdb::Statistics> statistics;
   // The operating system as RocksDB sees it; null: the real one. Tests put failing disks here.
@@ -55,10 +59,11 @@ struct RocksOptions {
 // writes differ, and both are off). So a read may see a synced batch whose `done` is still on its
 // way, no more.
 //
-// How a full disk goes: the group that hits it gets RESOURCE_EXHAUSTED, and so do all commits after
-// it, while RocksDB looks every 5 s whether there is room for its memtables; then it flushes them,
-// starts a new log, and commits succeed again. Reads go on all the time. A full disk in places from
-// which RocksDB cannot recover, and every other failed write or sync, ends the process.
+// How a full disk goes: commits get RESOURCE_EXHAUSTED while less than kCommitsFreeBytesMin are
+// left (guarded_disk.h), and no longer. Where flushes met it first, which happens at
+// kTablesFreeBytesMin, they get it until RocksDB, which looks every 5 s, has flushed what waits.
+// Reads go on all the time. A disk that fails in any other way while it is written ends the
+// process.
 //
 // REQUIRES: the loop outlives it. All methods, and the destructor, on the loop's thread.
 class RocksStorage final : public Storage {
@@ -101,6 +106,8 @@ class RocksStorage final : public Storage {
   // touched on the loop only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
+  std::shared_ptr<GuardedDisk> disk_;
+  std::unique_ptr<rocksdb::Env> env_;  // Of disk_.
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_ = {};
 

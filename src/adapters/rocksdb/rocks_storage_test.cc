@@ -227,6 +227,25 @@ TEST(RocksStorage, ColdReadsAreAnsweredByTheReaders) {
   EXPECT_EQ(inline_answers, 1) << "the second time it is in the cache";
 }
 
+TEST(RocksStorage, ValuesInTablesThatAreNotOpenAreFound) {
+  TestDirectory directory;
+  // RocksDB opens two tables at its start then, and others when they are read.
+  TestStore store(RocksOptions{.path = directory.path(), .open_files_max = 20});
+  for (int i = 0; i < 12; ++i) {
+    ASSERT_TRUE(store.Open().ok());
+    const ColumnFamily family = static_cast<ColumnFamily>(i % kColumnFamilies);
+    ASSERT_TRUE(store.Put(Key(i), absl::StrCat("value ", i), family).ok());
+    ASSERT_TRUE(store.Put("empty", "", family).ok());
+    store.Close();
+  }
+  ASSERT_TRUE(store.Open().ok());
+  for (int i = 0; i < 12; ++i) {
+    const ColumnFamily family = static_cast<ColumnFamily>(i % kColumnFamilies);
+    EXPECT_EQ(store.Text(Key(i), family), absl::StrCat("value ", i));
+    EXPECT_EQ(store.Text("empty", family), "");
+  }
+}
+
 TEST(RocksStorage, DestructionFinishesCommitsAndCallsNobody) {
   TestDirectory directory;
   TestStore store(directory.path());

@@ -1,0 +1,289 @@
+#include "sim/checker.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+
+namespace annulus::sim {
+
+namespace {
+
+constexpr uint32_t kReplicasMax = 7;
+
+// What is known of one value while the sweep goes forward in time.
+struct ValueState {
+  bool maybe_replaced = false;
+  bool must = false;  // In the list of what a wide enough read must show.
+  // How many owners hold it for certain: w of its acknowledgement; 1 where it was only shown.
+  uint32_t held_by = 0;
+  // First acknowledgement of a write over it, by that write's w; kForever where there is none.
+  std::array<Instant, kReplicasMax + 1> replaced_at;
+  WriteId replaced_by = 0;        // One of those, for people.
+  Instant first_over = kForever;  // When the first write over it began.
+};
+
+struct Event {
+  // At one instant beginnings come before ends: what might be concurrent is.
+  enum class Kind : uint8_t { kWriteBegins, kReadBegins, kWriteEnds, kReadEnds };
+  Instant at;
+  Kind kind;
+  uint32_t index;  // WriteId, or position in reads().
+  auto operator<=>(const Event&) const = default;
+};
+
+class KeyChecker {
+ public:
+  KeyChecker(const History& history, uint32_t key, std::vector<ValueState>* states,
+             CheckResult* result)
+      : history_(history), key_(key), states_(*states), result_(result) {}
+
+  void Run(std::vector<Event> events);
+
+ private:
+  struct OpenRead {
+    size_t index;
+    std::vector<WriteId> must;
+  };
+
+  void Fail(Rule rule, WriteId write, std::string text) {
+    result_->violations.push_back({rule, key_, write, std::move(text)});
+  }
+  void BeginWrite(const WriteOp& write);
+  void EndWrite(const WriteOp& write);
+  void BeginRead(size_t index);
+  void EndRead(size_t index);
+  void Must(WriteId id, uint32_t held_by);
+  void CheckShown(const ReadOp& read, WriteId id);
+  void CheckElements(const ReadOp& read);
+  bool Exempt(const WriteOp& write, const ValueState& state) const;
+
+  const History& history_;
+  uint32_t key_;
+  std::vector<ValueState>& states_;
+  CheckResult* result_;
+
+  std::vector<WriteId> must_;
+  std::vector<OpenRead> open_reads_;
+  uint32_t open_blind_deletes_ = 0;
+  Instant last_blind_end_ = Instant::min();
+};
+
+void KeyChecker::Run(std::vector<Event> events) {
+  std::sort(events.begin(), events.end());
+  for (const Event& event : events) {
+    switch (event.kind) {
+      case Event::Kind::kWriteBegins:
+        BeginWrite(history_.write(event.index));
+        break;
+      case Event::Kind::kReadBegins:
+        BeginRead(event.index);
+        break;
+      case Event::Kind::kWriteEnds:
+        EndWrite(history_.write(event.index));
+        break;
+      case Event::Kind::kReadEnds:
+        EndRead(event.index);
+        break;
+    }
+  }
+}
+
+void KeyChecker::BeginWrite(const WriteOp& write) {
+  if (write.outcome == Outcome::kNotApplied) return;
+  for (const WriteId id : write.covers) {
+    ValueState& state = states_[id];
+    state.maybe_replaced = true;
+    state.first_over = std::min(state.first_over, write.invoked);
+  }
+  if (write.kind == WriteOp::Kind::kBlindDelete) {
+    ++open_blind_deletes_;
+    for (const WriteId id : must_) states_[id].maybe_replaced = true;
+  }
+}
+
+void KeyChecker::EndWrite(const WriteOp& write) {
+  // An unknown blind delete stays open.
+  if (write.kind == WriteOp::Kind::kBlindDelete && write.outcome == Outcome::kApplied) {
+    --open_blind_deletes_;
+    last_blind_end_ = std::max(last_blind_end_, write.returned);
+  }
+  if (write.outcome == Outcome::kNone) {
+    Fail(Rule::kContradicted, write.id,
+         absl::StrCat("v", write.id, " failed without saying how it ended: ", write.error));
+  }
+  if (write.outcome != Outcome::kApplied) return;
+  if (write.acks < write.w) {
+    Fail(Rule::kContradicted, write.id,
+         absl::StrCat("v", write.id, " was acknowledged with ", write.acks,
+                      " durable owners; it asked for ", write.w));
+  }
+  for (const WriteId id : write.covers) {
+    Instant& at = states_[id].replaced_at[write.w];
+    at = std::min(at, write.returned);
+    states_[id].replaced_by = write.id;
+  }
+  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.w);
+}
+
+void KeyChecker::Must(WriteId id, uint32_t held_by) {
+  ValueState& state = states_[id];
+  state.held_by = std::max(state.held_by, held_by);
+  if (open_blind_deletes_ > 0 || last_blind_end_ >= history_.write(id).invoked) {
+    state.maybe_replaced = true;
+  }
+  if (state.maybe_replaced || state.must) return;
+  state.must = true;
+  must_.push_back(id);
+}
+
+void KeyChecker::BeginRead(size_t index) {
+  const ReadOp& read = history_.reads()[index];
+  if (!read.ok) return;
+  OpenRead& open = open_reads_.emplace_back();
+  open.index = index;
+  std::erase_if(must_, [&](WriteId id) { return states_[id].maybe_replaced; });
+  for (const WriteId id : must_) {
+    if (read.r + states_[id].held_by > history_.replicas()) open.must.push_back(id);
+  }
+}
+
+void KeyChecker::EndRead(size_t index) {
+  const ReadOp& read = history_.reads()[index];
+  if (!read.ok) {
+    if (read.final) {
+      Fail(Rule::kUnreachable, 0,
+           absl::StrCat("the item can not be read after the last fault: ", read.error));
+    }
+    return;
+  }
+  const auto open = std::find_if(open_reads_.begin(), open_reads_.end(),
+                                 [&](const OpenRead& read) { return read.index == index; });
+  ANNULUS_CHECK(open != open_reads_.end());
+  for (const WriteId id : open->must) {
+    if (states_[id].maybe_replaced) continue;
+    if (std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end()) continue;
+    const bool acknowledged = history_.write(id).outcome == Outcome::kApplied;
+    if (read.final) {
+      Fail(Rule::kLost, id,
+           absl::StrCat("v", id, acknowledged ? " was acknowledged" : " was shown to a client",
+                        ", is not there at the end, and no context covered it"));
+    } else {
+      Fail(Rule::kMissed, id,
+           absl::StrCat("v", id, " was ",
+                        acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).w)
+                                     : "shown to a client",
+                        ", no context covered it, and a later read of ", read.r, " misses it"));
+    }
+  }
+  open_reads_.erase(open);
+
+  for (const std::string& strange : read.strange) {
+    Fail(Rule::kInvented, 0, absl::StrCat("a read shows what nobody wrote here: ", strange));
+  }
+  if (read.shown.size() > 1) ++result_->sibling_reads;
+  result_->siblings_max = std::max(result_->siblings_max, static_cast<uint32_t>(read.shown.size()));
+  for (const WriteId id : read.shown) CheckShown(read, id);
+  if (read.final && history_.keys()[key_].is_counter) CheckElements(read);
+}
+
+void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
+  const WriteOp& write = history_.write(id);
+  ValueState& state = states_[id];
+  if (write.invoked > read.returned) {
+    Fail(Rule::kInvented, id, absl::StrCat("v", id, " is shown before it was written"));
+  }
+  if (write.outcome == Outcome::kNotApplied) {
+    Fail(Rule::kContradicted, id,
+         absl::StrCat("v", id, " is shown, although its write said NOT_APPLIED (", write.error,
+                      ")"));
+  }
+  for (uint32_t w = 1; w <= history_.replicas(); ++w) {
+    if (read.r + w <= history_.replicas() || state.replaced_at[w] >= read.invoked) continue;
+    if (Exempt(write, state)) {
+      ++result_->exempted;
+    } else {
+      Fail(Rule::kReturned, id,
+           absl::StrCat("v", id, " is shown by ", read.final ? "the last read" : "a read of ",
+                        read.final ? "" : absl::StrCat(read.r),
+                        ", although a write over it was acknowledged by ", w, ", such as v",
+                        state.replaced_by));
+    }
+    break;
+  }
+  // Nothing unsynced is read: what was shown lies durably with some owner.
+  Must(id, 1);
+}
+
+// A request that went to several minters may stand under several dots, of which a context covers
+// only those that its client was shown. So may one that came again to its only minter after
+// somebody had begun to write over it.
+bool KeyChecker::Exempt(const WriteOp& write, const ValueState& state) const {
+  if (write.several_minters || write.attempts > 1) return true;
+  if (write.forwards <= 1) return false;
+  return write.forwards_answered < write.forwards ||
+         write.last_forward_answered >= state.first_over;
+}
+
+void KeyChecker::CheckElements(const ReadOp& read) {
+  for (const WriteOp& write : history_.writes()) {
+    if (write.id == 0 || write.key != key_ || write.outcome != Outcome::kApplied) continue;
+    if (std::binary_search(read.elements.begin(), read.elements.end(), write.id)) continue;
+    Fail(Rule::kElementLost, write.id,
+         absl::StrCat("the element v", write.id,
+                      " was added, that was acknowledged, and it is in no value at the end"));
+  }
+}
+
+}  // namespace
+
+std::string_view ToString(Rule rule) {
+  switch (rule) {
+    case Rule::kLost:
+      return "LOST";
+    case Rule::kMissed:
+      return "MISSED";
+    case Rule::kInvented:
+      return "INVENTED";
+    case Rule::kReturned:
+      return "RETURNED";
+    case Rule::kContradicted:
+      return "CONTRADICTED";
+    case Rule::kElementLost:
+      return "ELEMENT LOST";
+    case Rule::kUnreachable:
+      return "UNREACHABLE";
+    case Rule::kCount:
+      break;
+  }
+  return "?";
+}
+
+CheckResult Check(const History& history) {
+  ANNULUS_CHECK(history.replicas() <= kReplicasMax);
+  CheckResult result;
+  std::vector<ValueState> states(history.writes().size());
+  for (ValueState& state : states) state.replaced_at.fill(kForever);
+  std::vector<std::vector<Event>> events(history.keys().size());
+  for (const WriteOp& write : history.writes()) {
+    if (write.id == 0) continue;
+    events[write.key].push_back({write.invoked, Event::Kind::kWriteBegins, write.id});
+    if (write.returned != kForever) {
+      events[write.key].push_back({write.returned, Event::Kind::kWriteEnds, write.id});
+    }
+  }
+  for (uint32_t i = 0; i < history.reads().size(); ++i) {
+    const ReadOp& read = history.reads()[i];
+    if (read.returned == kForever) continue;
+    events[read.key].push_back({read.invoked, Event::Kind::kReadBegins, i});
+    events[read.key].push_back({read.returned, Event::Kind::kReadEnds, i});
+  }
+  for (uint32_t key = 0; key < history.keys().size(); ++key) {
+    KeyChecker(history, key, &states, &result).Run(std::move(events[key]));
+  }
+  return result;
+}
+
+}  // namespace annulus::sim

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/history.h"
+
+namespace annulus::sim {
+
+// The promises of DESIGN section 13 that a history can show to be broken.
+//
+// What may have replaced a value: a write that was not NOT_APPLIED and whose context the client
+// knew to cover it; or a blind delete that had not ended when the value's write began, since it
+// covers whatever its minter held. Nothing else: a context that covers more than it showed covers
+// only what such a write had replaced before. Unknown writes are open for ever: they may take
+// effect at any time after they began, or never.
+enum class Rule : uint8_t {
+  kLost,      // 1: an acknowledged write is not there at the end, and nothing may have replaced it.
+  kMissed,    // 2: a read of r owners misses a write that w had acknowledged, r + w > N; or misses
+              //    what was shown before, where it asks all.
+  kInvented,  // 2: a value that nobody wrote to this item, or before it was written.
+  kReturned,  // 2: a value is shown after an acknowledged write whose context covered it: at the
+              //    end, or by a read of r owners with r + w > N.
+  kContradicted,  // 4: a value of a write that said NOT_APPLIED; a failure that does not say how it
+                  //    ended; an acknowledgement with fewer durable owners than were asked for.
+  kElementLost,   // 1, end to end: an element that was added to a counter's set is in none at the
+                  // end.
+  kUnreachable,   // 5: after the last fault, an item can not be read.
+  kCount,
+};
+std::string_view ToString(Rule rule);
+
+struct Violation {
+  Rule rule;
+  uint32_t key = 0;
+  WriteId write = 0;
+  std::string text;
+};
+
+struct CheckResult {
+  std::vector<Violation> violations;
+  // Values shown again after they were replaced, but sent to several minters (exempt from promise
+  // 2).
+  uint32_t exempted = 0;
+  // Reads with more than one value, and the most that were shown at once.
+  uint32_t sibling_reads = 0;
+  uint32_t siblings_max = 0;
+};
+
+// In O(operations x siblings), beyond sorting. The history must have ended: final reads included.
+CheckResult Check(const History& history);
+
+}  // namespace annulus::sim

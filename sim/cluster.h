@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "node/node.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_net.h"
+#include "sim/world.h"
+#include "task/mailbox.h"
+#include "task/spawn.h"
+
+namespace annulus::sim {
+
+class Cluster;
+
+struct ClusterOptions {
+  int nodes = 3;
+  int coordinators = 0;
+  uint32_t replicas = 3;
+  uint32_t partitions = 16;
+  bool sync = true;
+  Duration silence_max = 150ms;
+  // Skews of monotonic and wall clocks, drawn for each incarnation.
+  bool skewed_clocks = true;
+};
+
+// How a process ends.
+enum class CrashKind {
+  kProcess,  // Its machine tells its peers at once.
+  kMachine,  // Nobody tells them.
+};
+
+// One process of the cluster, through its lives: Crash and Restart, Pause and Resume. Its disk
+// stays.
+class SimProcess {
+ public:
+  const std::string& name() const { return name_; }
+  uint16_t index() const { return index_; }
+  bool is_node() const { return disk_ != nullptr; }
+
+  bool up() const { return loop_ != nullptr; }
+  bool paused() const { return loop_ != nullptr && loop_->paused(); }
+  // It has a layout and takes requests.
+  bool ready() const;
+  // Null while it is down, or has not got so far.
+  annulus::Node* node() { return node_.get(); }
+  SimDisk& disk() { return *disk_; }
+  SimLoop* loop() { return loop_; }
+
+  // REQUIRES: up().
+  void Crash(CrashKind kind = CrashKind::kProcess);
+  // REQUIRES: !up().
+  void Restart();
+  // REQUIRES: up() and not paused.
+  void Pause();
+  // REQUIRES: paused().
+  void Resume();
+  // How often it crashed.
+  int crashes() const { return crashes_; }
+
+ private:
+  friend class Cluster;
+  friend class ClientLine;
+
+  SimProcess(Cluster* cluster, uint16_t index, std::string name, bool is_node);
+  Task<void> Start();
+
+  Cluster* cluster_;
+  uint16_t index_;
+  std::string name_;
+  std::unique_ptr<SimDisk> disk_;
+  int crashes_ = 0;
+
+  // Of the present incarnation; null while it is down.
+  SimLoop* loop_ = nullptr;
+  std::unique_ptr<Random> random_;
+  std::unique_ptr<SimTransport> transport_;
+  std::unique_ptr<SimStorage> storage_;
+  std::unique_ptr<TaskGroup> tasks_;
+  std::unique_ptr<annulus::Node> node_;
+  // Clients that wait for an answer of this incarnation, by call.
+  std::map<uint64_t, absl::AnyInvocable<void(absl::Status)>> waiting_;
+};
+
+// n storage nodes and some coordinators in one world, with the network between them. Processes are
+// numbered from 1: the nodes, then the coordinators.
+class Cluster {
+ public:
+  Cluster(World* world, ClusterOptions options);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  // Runs the world until all processes are ready. False where they are not within `limit`.
+  bool WaitReady(Duration limit = 30s);
+
+  SimProcess& Node(int number) { return *processes_[number - 1]; }
+  SimProcess& Coordinator(int number) { return *processes_[options_.nodes + number - 1]; }
+  SimProcess& Process(int index) { return *processes_[index - 1]; }
+  int processes() const { return static_cast<int>(processes_.size()); }
+  int nodes() const { return options_.nodes; }
+  // The numbers of the nodes that own the item, in the order of its preference list.
+  // REQUIRES: some process is ready.
+  std::vector<int> OwnersOf(const Item& item);
+
+  World& world() { return *world_; }
+  SimNet& net() { return net_; }
+  const ClusterOptions& options() const { return options_; }
+
+ private:
+  friend class SimProcess;
+  friend class ClientLine;
+
+  NodeOptions OptionsOf(const SimProcess& process) const;
+
+  World* world_;
+  ClusterOptions options_;
+  SimNet net_;
+  std::vector<std::unique_ptr<SimProcess>> processes_;
+  uint64_t last_call_ = 0;
+};
+
+// How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A
+// process that is down refuses (nothing was sent); one that goes down loses what it was doing; one
+// that is paused keeps its clients waiting.
+//
+// The error that a failed write ends with always says its outcome (DetailsOf): here too.
+class ClientLine {
+ public:
+  explicit ClientLine(Cluster* cluster);
+
+  void set_answer_loss(double chance) { answer_loss_ = chance; }
+
+  // Each ends by `timeout`. REQUIRES: arguments by value; the line outlives the call.
+  Task<absl::StatusOr<WriteAnswer>> Write(int process, WriteRequest request, Duration timeout);
+  Task<absl::StatusOr<GetAnswer>> Get(int process, GetRequest request, Duration timeout);
+  Task<absl::StatusOr<ScanPage>> Scan(int process, ScanRequest request, Duration timeout);
+
+ private:
+  template <class Request, class Answer>
+  Task<absl::StatusOr<Answer>> Run(int process, Request request, Duration timeout);
+  Duration Latency();
+
+  Cluster* cluster_;
+  Random random_;
+  double answer_loss_ = 0;
+};
+
+// A client for stories: each call runs the world until it has its answer.
+class Client {
+ public:
+  Client(Cluster* cluster, int process) : cluster_(cluster), line_(cluster), process_(process) {}
+
+  // Which process it asks, and how many replicas it wants, from now on.
+  Client& Ask(int process) {
+    process_ = process;
+    return *this;
+  }
+  Client& With(Consistency level) {
+    level_ = level;
+    return *this;
+  }
+  Client& WithTimeout(Duration timeout) {
+    timeout_ = timeout;
+    return *this;
+  }
+
+  absl::StatusOr<WriteAnswer> Put(std::string key, std::string value, Bytes context = {});
+  absl::StatusOr<WriteAnswer> Delete(std::string key, Bytes context);
+  absl::StatusOr<GetAnswer> Get(std::string key);
+  // The values, sorted, as "a b"; or the error's name.
+  std::string Values(std::string key);
+  absl::StatusOr<WriteAnswer> Write(WriteRequest request);
+  // Starts it and does not wait.
+  void StartPut(std::string key, std::string value, Bytes context = {});
+
+  static Item ItemOf(std::string key) { return Item{.bucket = "default", .key = std::move(key)}; }
+
+ private:
+  Cluster* cluster_;
+  ClientLine line_;
+  int process_;
+  Consistency level_ = Consistency::kQuorum;
+  Duration timeout_ = 2s;
+  TaskGroup tasks_;
+};
+
+}  // namespace annulus::sim

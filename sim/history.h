@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/bytes.h"
+#include "base/strong_id.h"
+#include "base/time.h"
+#include "core/error.h"
+#include "core/version/item.h"
+#include "core/version/record.h"
+#include "sim/sim_net.h"
+
+namespace annulus::sim {
+
+// One write that a client meant, with all its attempts. 0 is no write. A delete has one too, and no
+// value is ever written twice, so that a value names its write.
+using WriteId = uint32_t;
+
+// What the clients of one run asked and were told, in true time: all that the checker looks at. No
+// clock, dot or record of a server is in it.
+struct WriteOp {
+  enum class Kind : uint8_t { kPut, kDelete, kBlindDelete };
+
+  WriteId id = 0;
+  uint32_t client = 0;
+  uint32_t key = 0;  // In History::keys.
+  Kind kind = Kind::kPut;
+  uint16_t process = 0;  // The last that was asked.
+  uint16_t attempts = 0;
+  uint32_t w = 0;  // Owners it wants to be durable at.
+  Instant invoked;
+  // What the client knew its context to cover: the values that the Get showed it came from, or the
+  // write whose answer it came from.
+  std::vector<WriteId> covers;
+  uint64_t value_hash = 0;
+
+  Instant returned = kForever;
+  Outcome outcome = Outcome::kUnknown;  // kApplied: acknowledged. Unknown is open for ever.
+  std::string error;                    // For people; empty where it was acknowledged.
+  uint32_t acks = 0;
+
+  // From the network: how its forwards went (see History::OnForwardArrived).
+  uint32_t forwards = 0;
+  uint64_t minter = 0;  // Of the first forward.
+  uint32_t forwards_answered = 0;
+  Instant last_forward_answered;
+  bool several_minters = false;
+};
+
+struct ReadOp {
+  uint32_t client = 0;
+  uint32_t key = 0;
+  uint16_t process = 0;
+  uint32_t r = 0;
+  Instant invoked;
+  Instant returned = kForever;
+  bool ok = false;
+  bool final = false;    // Of all owners, after the last fault.
+  bool of_scan = false;  // One item's part of a scan, which counts as one operation.
+  std::string error;
+  std::vector<WriteId> shown;
+  // Values that name no write, or another one's bytes.
+  std::vector<std::string> strange;
+  // Elements of all sets shown, ascending (counter keys).
+  std::vector<WriteId> elements;
+};
+
+class History {
+ public:
+  struct Key {
+    Item item;
+    bool is_counter = false;  // Its values are sets that only grow.
+  };
+
+  explicit History(uint32_t replicas) : replicas_(replicas), writes_(1) {}
+
+  uint32_t replicas() const { return replicas_; }
+  uint32_t AddKey(Item item, bool is_counter);
+  const std::vector<Key>& keys() const { return keys_; }
+
+  // References hold until the next call of the same kind.
+  WriteOp& NewWrite(uint32_t client, uint32_t key, WriteOp::Kind kind, Instant now);
+  WriteOp& write(WriteId id) { return writes_[id]; }
+  const WriteOp& write(WriteId id) const { return writes_[id]; }
+  // From 1; writes()[0] is nothing.
+  const std::vector<WriteOp>& writes() const { return writes_; }
+
+  size_t NewRead(uint32_t client, uint32_t key, Instant now);
+  ReadOp& read(size_t index) { return reads_[index]; }
+  const std::vector<ReadOp>& reads() const { return reads_; }
+
+  // Values: "ID", then elements (counters), then filling; all of it follows from the write.
+  static Bytes ValueOf(WriteId id, const std::vector<WriteId>& elements, size_t size_min);
+  // Records what a read showed.
+  void Show(ReadOp* read, BytesView value) const;
+
+  // The 16 bytes under which a write is sent, and back; 0 where they are of no write.
+  static Bytes RequestIdOf(WriteId id);
+  static WriteId WriteOf(const RequestId& request_id);
+
+  // A forward of the write reached a process, whose present incarnation is `minter`. One that
+  // reaches several minters can be minted several times (DESIGN section 13, promise 2), and so can
+  // one whose minter may have lost the first mint (`may_have_lost`).
+  void OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost);
+  void OnForwardAnswered(WriteId id, Instant now);
+
+  // The item's operations in the order of their invocation, for people.
+  std::vector<std::string> Describe(uint32_t key) const;
+
+  void NoteScan(bool ok) {
+    ++scans_;
+    scans_ok_ += ok;
+  }
+
+  // Client operations, and how many of them were acknowledged or answered. Without final reads.
+  size_t operations() const;
+  size_t acknowledged() const;
+  size_t scans() const { return scans_; }
+
+ private:
+  uint32_t replicas_;
+  std::vector<Key> keys_;
+  std::vector<WriteOp> writes_;
+  std::vector<ReadOp> reads_;
+  size_t scans_ = 0;
+  size_t scans_ok_ = 0;
+};
+
+std::string_view ToString(WriteOp::Kind kind);
+
+}  // namespace annulus::sim

@@ -1,0 +1,43 @@
+#include "sim/planted.h"
+
+namespace annulus::sim {
+
+std::string_view ToString(PlantedBug bug) {
+  switch (bug) {
+    case PlantedBug::kNone:
+      return "none";
+    case PlantedBug::kAckBeforeSync:
+      return "ack before sync";
+    case PlantedBug::kMergeDropsSibling:
+      return "merge drops sibling";
+    case PlantedBug::kMintSendsOnlyNewDot:
+      return "mint sends only new dot";
+    case PlantedBug::kActorReusedAfterCrash:
+      return "actor reused after crash";
+    case PlantedBug::kActorReusedAfterFailedCommit:
+      return "actor reused after failed commit";
+    case PlantedBug::kDeleteForgetsContext:
+      return "delete forgets context";
+    case PlantedBug::kQuorumCountsTwice:
+      return "quorum counts twice";
+    case PlantedBug::kWriteDropsAllSiblings:
+      return "write drops all siblings";
+    case PlantedBug::kPutContextCoversAll:
+      return "put context covers all";
+    case PlantedBug::kRepeatMintsAgain:
+      return "repeat mints again";
+    case PlantedBug::kReadAnswersFromOne:
+      return "read answers from one";
+    case PlantedBug::kMergeForgetsVector:
+      return "merge forgets vector";
+    case PlantedBug::kReplicaOverwrites:
+      return "replica overwrites";
+    case PlantedBug::kFailedMintIsApplied:
+      return "failed mint is applied";
+    case PlantedBug::kCount:
+      break;
+  }
+  return "?";
+}
+
+}  // namespace annulus::sim

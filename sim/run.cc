@@ -1,0 +1,144 @@
+#include "sim/run.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "sim/cluster.h"
+#include "sim/workload.h"
+
+namespace annulus::sim {
+
+namespace {
+
+// Nobody waits longer than this in simulated time: clients that take longer are stuck.
+constexpr Duration kClientsMax = 20min;
+// Long enough for every deadline and connection of the time before to end.
+constexpr Duration kQuiescence = 10s;
+constexpr Duration kFinalReadPatience = 30s;
+
+// Tells the history what happens to forwarded writes.
+class Watcher : public ForwardWatcher {
+ public:
+  Watcher(Cluster* cluster, History* history) : cluster_(cluster), history_(history) {}
+
+  void OnForwardArrived(const RequestId& request_id, uint16_t, uint16_t to) override {
+    SimProcess& process = cluster_->Process(to);
+    const uint64_t incarnation = (uint64_t{to} << 32) | static_cast<uint32_t>(process.crashes());
+    const bool may_have_lost = process.is_node() && process.disk().stats().failed_commits > 0;
+    history_->OnForwardArrived(History::WriteOf(request_id), incarnation, may_have_lost);
+  }
+  void OnForwardAnswered(const RequestId& request_id, uint16_t) override {
+    history_->OnForwardAnswered(History::WriteOf(request_id), cluster_->world().now());
+  }
+
+ private:
+  Cluster* cluster_;
+  History* history_;
+};
+
+ClusterOptions ShapeOf(World* world, const RunOptions& options) {
+  Random shape = world->random().Fork();
+  ClusterOptions cluster;
+  cluster.nodes = static_cast<int>(shape.Between(3, 6));
+  cluster.coordinators = static_cast<int>(shape.Between(0, 2));
+  cluster.replicas = shape.Chance(0.12) ? (shape.Chance(0.5) && cluster.nodes >= 5 ? 5 : 2) : 3;
+  cluster.partitions = 1u << shape.Between(2, 5);
+  cluster.sync = options.sync;
+  return cluster;
+}
+
+WorkloadOptions WorkOf(World* world) {
+  Random shape = world->random().Fork();
+  WorkloadOptions work;
+  work.clients = static_cast<int>(shape.Between(10, 16));
+  work.operations = static_cast<int>(shape.Between(1100, 1300));
+  work.keys = static_cast<int>(shape.Between(8, 24));
+  return work;
+}
+
+std::string HistoryOf(const History& history, uint32_t key) {
+  const History::Key& item = history.keys()[key];
+  std::string text = absl::StrCat("history of ", item.item.key, ":\n");
+  for (const std::string& line : history.Describe(key)) absl::StrAppend(&text, "  ", line, "\n");
+  return text;
+}
+
+}  // namespace
+
+RunReport Run(uint64_t seed, const RunOptions& options) {
+  World world(seed);
+  if (options.keep_story) world.KeepStory();
+  RunReport report{.seed = seed};
+  const ClusterOptions shape = ShapeOf(&world, options);
+  Cluster cluster(&world, shape);
+  History history(std::min<uint32_t>(shape.replicas, static_cast<uint32_t>(shape.nodes)));
+  Watcher watcher(&cluster, &history);
+  cluster.net().set_watcher(&watcher);
+  world.Tell(absl::StrFormat("seed %d: %d nodes, %d coordinators, %d replicas, %d partitions%s",
+                             seed, shape.nodes, shape.coordinators, shape.replicas,
+                             shape.partitions, shape.sync ? "" : ", sync off"));
+  if (!cluster.WaitReady()) {
+    report.violations.push_back("the cluster does not form without faults");
+    report.story = world.story();
+    return report;
+  }
+  world.Tell("the cluster is formed");
+
+  Workload workload(&cluster, &history, WorkOf(&world));
+  Faults faults(&cluster);
+  workload.Start();
+  faults.Start();
+  const bool ended = world.RunUntil([&] { return workload.Done(); }, kClientsMax);
+  faults.Heal();
+  if (!ended) report.violations.push_back("clients are stuck");
+  world.RunFor(kQuiescence);
+  if (!cluster.WaitReady())
+    report.violations.push_back("the cluster is not ready after the last fault");
+  if (ended) workload.ReadAllOwners(kFinalReadPatience);
+  world.Tell("every item was read from all its owners");
+
+  const CheckResult checked = Check(history);
+  for (const Violation& violation : checked.violations) {
+    report.violations.push_back(absl::StrCat(std::string(ToString(violation.rule)), " ",
+                                             history.keys()[violation.key].item.key, ": ",
+                                             violation.text));
+  }
+  if (!checked.violations.empty()) {
+    report.violation_history = HistoryOf(history, checked.violations.front().key);
+  }
+  if (cluster.net().stats().unanswered > 0) {
+    report.violations.push_back(absl::StrCat(cluster.net().stats().unanswered,
+                                             " requests of peers were dropped without an answer"));
+  }
+
+  report.trace_hash = world.trace_hash();
+  report.operations = history.operations();
+  report.acknowledged = history.acknowledged();
+  report.events = world.events();
+  report.messages = cluster.net().stats().delivered;
+  report.simulated_ms = static_cast<uint64_t>(world.now().time_since_epoch() / 1ms);
+  report.scans = history.scans();
+  report.siblings_max = checked.siblings_max;
+  report.sibling_reads = checked.sibling_reads;
+  report.exempted = checked.exempted;
+  for (int i = 1; i <= cluster.processes(); ++i) {
+    SimProcess& process = cluster.Process(i);
+    report.crashes += static_cast<uint64_t>(process.crashes());
+    if (!process.is_node()) continue;
+    const SimDisk::Stats& disk = process.disk().stats();
+    report.crashes_that_lost += disk.crashes_that_lost;
+    report.batches_lost += disk.lost_batches;
+    report.commits_failed += disk.failed_commits;
+  }
+  for (const WriteOp& write : history.writes()) {
+    report.forwards_again += write.forwards > 1;
+    report.several_minters += write.several_minters;
+  }
+  for (int kind = 0; kind < kFaultKinds; ++kind) {
+    report.faults[kind] = faults.count(static_cast<FaultKind>(kind));
+  }
+  report.story = world.story();
+  return report;
+}
+
+}  // namespace annulus::sim

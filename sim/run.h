@@ -1,0 +1,48 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/faults.h"
+
+namespace annulus::sim {
+
+struct RunOptions {
+  bool sync = true;
+  bool keep_story = false;
+};
+
+// What one seed came to.
+struct RunReport {
+  uint64_t seed = 0;
+  std::vector<std::string> violations;  // One line each.
+  std::string violation_history;        // Of the first violation's item.
+  std::vector<std::string> story;
+  uint64_t trace_hash = 0;
+
+  uint64_t operations = 0;
+  uint64_t acknowledged = 0;
+  uint64_t events = 0;
+  uint64_t messages = 0;
+  uint64_t simulated_ms = 0;
+  uint64_t scans = 0;
+  uint64_t siblings_max = 0;  // The most values that one read showed.
+  uint64_t sibling_reads = 0;
+  uint64_t crashes = 0;
+  uint64_t crashes_that_lost = 0;  // Unsynced batches.
+  uint64_t batches_lost = 0;
+  uint64_t commits_failed = 0;
+  uint64_t forwards_again = 0;  // Writes whose forward reached minters more than once.
+  uint64_t several_minters = 0;
+  uint64_t exempted = 0;
+  std::array<uint32_t, kFaultKinds> faults{};
+};
+
+// A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final
+// reads, check. Independent of every other run in the process, but for the planted bug.
+RunReport Run(uint64_t seed, const RunOptions& options);
+
+}  // namespace annulus::sim

@@ -1,0 +1,240 @@
+#include "sim/sim_disk.h"
+
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/checksum.h"
+
+namespace annulus::sim {
+
+namespace {
+
+constexpr Duration kSyncMin = 200us;
+constexpr Duration kSyncSpread = 1800us;
+constexpr double kSyncSlowChance = 0.02;
+constexpr Duration kSyncSlow = 20ms;
+constexpr Duration kFlushEvery = 1s;
+constexpr double kReadCached = 0.7;
+constexpr Duration kReadMax = 300us;
+constexpr double kForgetAllChance = 0.5;
+
+Duration UpTo(Random* random, Duration limit) {
+  return Duration(static_cast<int64_t>(random->Below(static_cast<uint64_t>(limit.count()) + 1)));
+}
+
+uint64_t HashOf(const StorageBatch& batch) {
+  uint64_t h = batch.size();
+  for (const StorageWrite& write : batch) {
+    h = (h ^ Hash64(write.key)) * 0x9fb21c651e98df25u;
+    if (write.value.has_value()) h = (h ^ Hash64(*write.value)) * 0x9fb21c651e98df25u;
+    h ^= h >> 31;
+  }
+  return h;
+}
+
+bool OnlyRemoves(const StorageBatch& batch) {
+  for (const StorageWrite& write : batch) {
+    if (write.value.has_value()) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+SimDisk::SimDisk(World* world, uint16_t process, bool sync)
+    : world_(world), process_(process), sync_(sync), random_(world->random().Fork()) {}
+
+std::unique_ptr<SimStorage> SimDisk::Open(SimLoop* loop) {
+  ANNULUS_CHECK(open_ == nullptr);
+  std::unique_ptr<SimStorage> storage(new SimStorage(this, loop));
+  open_ = storage.get();
+  return storage;
+}
+
+size_t SimDisk::unsynced() const {
+  size_t batches = unflushed_.size();
+  if (open_ != nullptr) batches += open_->queued_.size() + open_->in_sync_.size();
+  return batches;
+}
+
+std::optional<Bytes> SimDisk::Peek(ColumnFamily family, BytesView key) const {
+  const auto found = map(family).find(key);
+  if (found == map(family).end()) return std::nullopt;
+  return found->second;
+}
+
+void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
+  for (const StorageWrite& write : batch) {
+    Map& map = this->map(write.family);
+    if (undo != nullptr) {
+      const auto old = map.find(write.key);
+      undo->push_back({write.family, write.key,
+                       old == map.end() ? std::nullopt : std::optional<Bytes>(old->second)});
+    }
+    if (write.value.has_value()) {
+      map[write.key] = *write.value;
+    } else {
+      map.erase(write.key);
+    }
+  }
+}
+
+SimStorage::~SimStorage() {
+  Random& random = disk_->random_;
+  size_t lost = 0;
+  if (!disk_->unflushed_.empty()) {
+    // With sync off, a prefix of what was acknowledged had reached the disk by itself.
+    const size_t unflushed = disk_->unflushed_.size();
+    const size_t kept =
+        random.Chance(kForgetAllChance) ? 0 : static_cast<size_t>(random.Below(unflushed));
+    for (; disk_->unflushed_.size() > kept; ++lost) {
+      std::vector<SimDisk::Undo>& undo = disk_->unflushed_.back();
+      for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
+        if (step->old_value.has_value()) {
+          disk_->map(step->family)[step->key] = *std::move(step->old_value);
+        } else {
+          disk_->map(step->family).erase(step->key);
+        }
+      }
+      disk_->unflushed_.pop_back();
+    }
+    disk_->unflushed_.clear();
+  } else {
+    std::vector<const Pending*> unsynced;
+    for (const Pending& pending : in_sync_) unsynced.push_back(&pending);
+    for (const Pending& pending : queued_) unsynced.push_back(&pending);
+    if (!unsynced.empty()) {
+      const size_t kept = random.Chance(kForgetAllChance)
+                              ? 0
+                              : static_cast<size_t>(random.Below(unsynced.size() + 1));
+      for (size_t i = 0; i < kept; ++i) {
+        if (!unsynced[i]->fails) disk_->Apply(unsynced[i]->batch, nullptr);
+      }
+      lost = unsynced.size() - kept;
+    }
+  }
+  if (lost > 0) {
+    disk_->stats_.lost_batches += lost;
+    ++disk_->stats_.crashes_that_lost;
+    disk_->world_->Trace(TraceKind::kDiskLost, disk_->process_, lost);
+    disk_->world_->Tell(
+        absl::StrFormat("  the disk of process %d forgets %d batches that were "
+                        "not synced",
+                        disk_->process_, lost));
+  }
+  disk_->open_ = nullptr;
+}
+
+std::optional<Duration> SimStorage::ReadWait() {
+  if (disk_->random_.Chance(kReadCached)) return std::nullopt;
+  return UpTo(&disk_->random_, kReadMax) + disk_->conditions_.slow_by / 8;
+}
+
+void SimStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
+  const std::optional<Duration> wait = ReadWait();
+  if (!wait.has_value()) {
+    done(disk_->Peek(family, key));
+    return;
+  }
+  disk_->world_->After(loop_, *wait,
+                       [this, family, key = std::move(key), done = std::move(done)]() mutable {
+                         done(disk_->Peek(family, key));
+                       });
+}
+
+void SimStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max,
+                           size_t bytes_max, PageDone done) {
+  const std::optional<Duration> wait = ReadWait();
+  if (!wait.has_value()) {
+    done(Page(family, begin, end, entries_max, bytes_max));
+    return;
+  }
+  disk_->world_->After(loop_, *wait,
+                       [this, family, begin = std::move(begin), end = std::move(end), entries_max,
+                        bytes_max, done = std::move(done)]() mutable {
+                         done(Page(family, begin, end, entries_max, bytes_max));
+                       });
+}
+
+StoragePage SimStorage::Page(ColumnFamily family, const Bytes& begin, const Bytes& end,
+                             size_t entries_max, size_t bytes_max) const {
+  StoragePage page;
+  const SimDisk::Map& map = disk_->map(family);
+  size_t bytes = 0;
+  for (auto entry = map.lower_bound(begin); entry != map.end() && entry->first < end; ++entry) {
+    if (!page.entries.empty() && (page.entries.size() >= entries_max || bytes >= bytes_max)) {
+      page.more = true;
+      break;
+    }
+    page.entries.emplace_back(entry->first, entry->second);
+    bytes += entry->first.size() + entry->second.size();
+  }
+  return page;
+}
+
+void SimStorage::Commit(StorageBatch batch, CommitDone done) {
+  ++disk_->stats_.commits;
+  Pending pending{std::move(batch), std::move(done)};
+  pending.fails = disk_->conditions_.commit_failure > 0 &&
+                  disk_->random_.Chance(disk_->conditions_.commit_failure);
+  if (disk_->conditions_.full && !OnlyRemoves(pending.batch)) pending.fails = true;
+  queued_.push_back(std::move(pending));
+  if (syncing_ || start_asked_) return;
+  // The end of the turn, as the real store does: what the turn commits goes together.
+  start_asked_ = true;
+  loop_->AtTurnEnd([this] {
+    start_asked_ = false;
+    StartSync();
+  });
+}
+
+void SimStorage::StartSync() {
+  if (syncing_ || queued_.empty()) return;
+  syncing_ = true;
+  in_sync_ = std::move(queued_);
+  queued_.clear();
+  Random& random = disk_->random_;
+  Duration wait = kSyncMin + UpTo(&random, kSyncSpread) + disk_->conditions_.slow_by;
+  if (random.Chance(kSyncSlowChance)) wait += UpTo(&random, kSyncSlow);
+  if (!disk_->sync_) wait = UpTo(&random, kSyncMin);  // To memory.
+  disk_->world_->After(loop_, wait, [this] { FinishSync(); });
+}
+
+void SimStorage::FinishSync() {
+  ++disk_->stats_.syncs;
+  std::vector<Pending> synced = std::move(in_sync_);
+  in_sync_.clear();
+  uint64_t hash = 0;
+  for (const Pending& pending : synced) {
+    hash = hash * 31 + HashOf(pending.batch) + pending.fails;
+    if (pending.fails) {
+      ++disk_->stats_.failed_commits;
+    } else if (disk_->sync_) {
+      disk_->Apply(pending.batch, nullptr);
+    } else {
+      disk_->unflushed_.emplace_back();
+      disk_->Apply(pending.batch, &disk_->unflushed_.back());
+    }
+  }
+  disk_->world_->Trace(TraceKind::kDisk, disk_->process_, synced.size(), hash);
+  syncing_ = false;
+  // The next group begins before anyone hears of this one, so that what they commit now waits for
+  // it as it would on a real disk.
+  StartSync();
+  if (!disk_->sync_ && !flush_asked_) {
+    flush_asked_ = true;
+    disk_->world_->After(loop_, kFlushEvery, [this] { Flush(); });
+  }
+  for (Pending& pending : synced) {
+    pending.done(pending.fails ? absl::ResourceExhaustedError("the disk is full")
+                               : absl::OkStatus());
+  }
+}
+
+void SimStorage::Flush() {
+  flush_asked_ = false;
+  disk_->unflushed_.clear();
+}
+
+}  // namespace annulus::sim

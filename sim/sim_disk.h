@@ -1,0 +1,131 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/random.h"
+#include "env/storage.h"
+#include "sim/world.h"
+
+namespace annulus::sim {
+
+// What survives of a node: its disk, and the Storage that one process opens on it. Its fault model:
+//
+// - Batches queue. A sync takes 0.2-2 ms (one in fifty up to 20 ms, and `slow_by` more), and
+// carries
+//   all that was queued when it began; what arrives meanwhile shares the next. Order is kept, and
+//   nothing is readable before it is acknowledged.
+// - A crash forgets what was not synced: half the time all of it, else a prefix of the batches, in
+//   order, made it to the disk without anybody knowing.
+// - With sync off a batch is acknowledged and readable when it is written to memory; the disk
+// follows
+//   every second or so, and a crash forgets what it had not reached.
+// - Full: a commit is RESOURCE_EXHAUSTED, with nothing written; unless it only removes keys.
+// - `commit_failure`: that share of the commits fails in the same way, at their sync, while those
+//   beside them succeed.
+// - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
+// by
+//   then.
+struct DiskConditions {
+  bool full = false;
+  Duration slow_by{0};
+  double commit_failure = 0;
+};
+
+class SimStorage;
+
+class SimDisk {
+ public:
+  struct Stats {
+    uint64_t commits = 0;
+    uint64_t syncs = 0;
+    uint64_t failed_commits = 0;
+    uint64_t lost_batches = 0;  // Forgotten by crashes,
+    uint64_t crashes_that_lost = 0;
+  };
+
+  SimDisk(World* world, uint16_t process, bool sync);
+
+  // The store as a new incarnation opens it. One at a time; it must go before its loop does.
+  std::unique_ptr<SimStorage> Open(SimLoop* loop);
+
+  void set_conditions(DiskConditions conditions) { conditions_ = conditions; }
+  const DiskConditions& conditions() const { return conditions_; }
+  bool syncs() const { return sync_; }
+  const Stats& stats() const { return stats_; }
+  // Batches that a crash at this moment could forget.
+  size_t unsynced() const;
+  // For tests: what lies on the disk, and what a reader sees.
+  std::optional<Bytes> Peek(ColumnFamily family, BytesView key) const;
+
+ private:
+  friend class SimStorage;
+
+  using Map = std::map<Bytes, Bytes, std::less<>>;
+  struct Undo {
+    ColumnFamily family;
+    Bytes key;
+    std::optional<Bytes> old_value;
+  };
+
+  Map& map(ColumnFamily family) { return maps_[static_cast<size_t>(family)]; }
+  const Map& map(ColumnFamily family) const { return maps_[static_cast<size_t>(family)]; }
+  void Apply(const StorageBatch& batch, std::vector<Undo>* undo);
+
+  World* world_;
+  uint16_t process_;
+  bool sync_;
+  Random random_;
+  DiskConditions conditions_;
+  std::array<Map, kColumnFamilies> maps_;  // As a reader sees them.
+  // With sync off: how to forget the batches that readers see and the disk does not have.
+  std::deque<std::vector<Undo>> unflushed_;
+  SimStorage* open_ = nullptr;
+  Stats stats_;
+};
+
+class SimStorage final : public Storage {
+ public:
+  // The process is gone: what was not synced is decided here.
+  ~SimStorage() override;
+
+  void Read(ColumnFamily family, Bytes key, ReadDone done) override;
+  void Commit(StorageBatch batch, CommitDone done) override;
+  void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
+                 PageDone done) override;
+  bool Syncs() const override { return disk_->sync_; }
+
+ private:
+  friend class SimDisk;
+
+  struct Pending {
+    StorageBatch batch;
+    CommitDone done;
+    bool fails = false;
+  };
+
+  SimStorage(SimDisk* disk, SimLoop* loop) : disk_(disk), loop_(loop) {}
+
+  void StartSync();
+  void FinishSync();
+  void Flush();
+  StoragePage Page(ColumnFamily family, const Bytes& begin, const Bytes& end, size_t entries_max,
+                   size_t bytes_max) const;
+  // Nullopt: at once.
+  std::optional<Duration> ReadWait();
+
+  SimDisk* disk_;
+  SimLoop* loop_;
+  bool syncing_ = false;
+  bool start_asked_ = false;
+  bool flush_asked_ = false;
+  std::vector<Pending> queued_;
+  std::vector<Pending> in_sync_;
+};
+
+}  // namespace annulus::sim

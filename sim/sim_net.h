@@ -1,0 +1,200 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/transport.h"
+#include "sim/world.h"
+
+namespace annulus::sim {
+
+// Transport and Link on the virtual clock. Its fault model:
+//
+// - Each direction between two processes has conditions of its own, that may change at any time.
+// - A message takes 50-150 us, one in a hundred up to 5 ms more, plus the direction's delay.
+// Messages
+//   of one connection arrive in the order of sending, but for those that `reorder` lets fall
+//   behind.
+// - `loss`: the message never arrives, and nobody is told: the caller meets its deadline.
+// - `duplicate`: it arrives twice, the copy later. A request is then handled twice; the caller's
+// done
+//   still runs once.
+// - Down: nothing arrives. What was sent is sent again (as TCP does) and arrives late if the
+// direction
+//   comes back before the connection is given up, after about `keepalive`. Down in one direction
+//   only is enough to lose a connection; what the other direction carries until then is still
+//   handled.
+// - A process that crashes loses all that is on its way to it. Its peers hear of it at once, or
+// (where
+//   the whole machine went) when keepalive or a new process at that address tells them.
+// - A paused process answers nothing; its peers give the connection up after `keepalive`. What
+// reached
+//   it meanwhile is handled when it goes on, however late.
+// - Lost connections are dialled again, after 50 ms to 1 s. While there is none, calls fail
+// NOT_SENT.
+//
+// Deadlines travel as time left, so that no clock has to agree with another.
+struct PathConditions {
+  bool up = true;
+  Duration delay{0};
+  Duration jitter{0};  // Up to this much more, by chance.
+  double loss = 0;
+  double duplicate = 0;
+  double reorder = 0;
+};
+
+class SimTransport;
+
+// Watches what happens to forwarded writes: the checker exempts those that went to several minters.
+class ForwardWatcher {
+ public:
+  virtual ~ForwardWatcher() = default;
+  virtual void OnForwardArrived(const RequestId& request_id, uint16_t from, uint16_t to) = 0;
+  virtual void OnForwardAnswered(const RequestId& request_id, uint16_t to) = 0;
+};
+
+class SimNet {
+ public:
+  static constexpr Duration kKeepalive = 3s;
+  static constexpr uint32_t kCallsUnderWayMax = 4096;  // Per link.
+
+  struct Stats {
+    uint64_t delivered = 0;
+    uint64_t lost = 0;
+    uint64_t duplicated = 0;
+    uint64_t unanswered = 0;  // Handlers that dropped their `done`: a broken contract.
+  };
+
+  SimNet(World* world, uint16_t processes);
+
+  // The transport of a new incarnation of the process. It must go before its loop does.
+  std::unique_ptr<SimTransport> Attach(SimLoop* loop, std::string address);
+
+  // One direction. Conditions of a process to itself are never worse than perfect.
+  void SetPath(uint16_t from, uint16_t to, PathConditions conditions);
+  const PathConditions& path(uint16_t from, uint16_t to) const {
+    return paths_[Index(from, to)].now;
+  }
+  // Both directions.
+  void SetLink(uint16_t a, uint16_t b, PathConditions conditions);
+  void HealAll();
+
+  void set_watcher(ForwardWatcher* watcher) { watcher_ = watcher; }
+  const Stats& stats() const { return stats_; }
+  uint16_t processes() const { return processes_; }
+
+ private:
+  friend class SimTransport;
+  friend class SimLink;
+
+  using Instance = uint32_t;      // One incarnation's transport; from 1.
+  using ConnectionId = uint32_t;  // From 1.
+
+  struct Path {
+    PathConditions now;
+    uint32_t changes = 0;  // Of `up`.
+  };
+  struct Connection {
+    Instance from = 0;
+    Instance to = 0;
+    class SimLink* link = nullptr;  // Of the caller; null once it is gone.
+    bool alive = false;
+    Instant last_arrival[2];  // There, and back.
+  };
+  struct Message {
+    ConnectionId connection = 0;
+    bool is_reply = false;
+    uint64_t call = 0;
+    // Of a request.
+    Instant deadline;  // In true time.
+    LayoutVersion version;
+    PeerRequest request;
+    // Of a reply.
+    PeerResult reply = PeerReply(PingReply{});
+    uint64_t hash = 0;
+  };
+  class Replier;
+
+  size_t Index(uint16_t from, uint16_t to) const { return size_t{from} * processes_ + to; }
+  SimTransport* Find(Instance instance) const { return transports_[instance]; }
+  Duration Latency(const PathConditions& path);
+
+  ConnectionId Connect(Instance from, Instance to, SimLink* link);
+  // Tells the caller's link after `delay`, and drops what is under way.
+  void LoseLater(ConnectionId connection, Duration delay);
+  void Lose(ConnectionId connection);
+  void LoseIfStillDown(uint16_t from, uint16_t to);
+  void Detach(SimTransport* transport);
+
+  void Send(std::shared_ptr<Message> message);
+  void SendAgain(std::shared_ptr<Message> message, Duration wait);
+  void Arrive(std::shared_ptr<Message> message);
+  void HandleRequest(SimTransport* to, std::shared_ptr<Message> message);
+
+  World* world_;
+  uint16_t processes_;
+  Random random_;
+  std::vector<Path> paths_;
+  std::vector<SimTransport*> transports_;  // By instance; null once gone.
+  std::vector<uint16_t> process_of_;       // By instance.
+  std::vector<Connection> connections_;    // By id.
+  std::map<std::string, SimTransport*> by_address_;
+  ForwardWatcher* watcher_ = nullptr;
+  Stats stats_;
+};
+
+class SimTransport final : public Transport {
+ public:
+  ~SimTransport() override;
+
+  std::unique_ptr<Link> Open(std::string address, NodeId expected) override;
+  void Serve(Handler handler) override;
+
+  // Who this process is, once that is known; until then it is nobody (0) to its peers, and lines
+  // that expect somebody are refused.
+  void SetIdentity(NodeId id) { id_ = id; }
+  // The process goes down with its machine: nobody tells its peers.
+  void DieSilently() { dies_silently_ = true; }
+  // The process stopped answering just now (a pause), or goes on.
+  void NotePause();
+  void NoteResume() { ++pauses_; }
+
+ private:
+  friend class SimNet;
+  friend class SimLink;
+
+  struct Call {
+    PeerDone done;
+    SimLink* link = nullptr;  // Null: free.
+    uint32_t generation = 1;
+    Loop::TimerId timer = 0;
+  };
+
+  SimTransport(SimNet* net, SimLoop* loop, std::string address)
+      : net_(net), loop_(loop), address_(std::move(address)) {}
+
+  uint64_t StartCall(SimLink* link, Instant deadline, PeerDone done);
+  // Nothing where it has ended already.
+  void FinishCall(uint64_t call, PeerResult result);
+  void FailCallsOf(SimLink* link, const absl::Status& status);
+
+  SimNet* net_;
+  SimLoop* loop_;
+  std::string address_;
+  SimNet::Instance instance_ = 0;
+  NodeId id_;
+  Handler handler_;
+  bool dies_silently_ = false;
+  uint32_t pauses_ = 0;
+  std::vector<Call> calls_;
+  std::vector<uint32_t> free_calls_;
+};
+
+// Of every field, for the trace.
+uint64_t HashOf(const PeerRequest& request);
+uint64_t HashOf(const PeerResult& result);
+
+}  // namespace annulus::sim

@@ -1,0 +1,355 @@
+#include "sim/workload.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/checksum.h"
+#include "task/sleep.h"
+
+namespace annulus::sim {
+
+namespace {
+
+constexpr char kBucket[] = "default";
+constexpr double kBatchChance = 0.04;
+constexpr double kScanChance = 0.008;
+constexpr double kRetryChance = 0.3;
+constexpr int kAttemptsMax = 3;
+
+}  // namespace
+
+Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
+    : cluster_(cluster),
+      world_(&cluster->world()),
+      history_(history),
+      options_(options),
+      line_(cluster),
+      random_(world_->random().Fork()) {
+  line_.set_answer_loss(options.answer_loss);
+  one_chance_ = random_.Fraction() * 0.4;
+  all_chance_ = random_.Fraction() * 0.25;
+  for (int i = 0; i < options.keys; ++i) {
+    const Use use = i % 8 < 2   ? Use::kCounter
+                    : i % 8 < 5 ? Use::kRegister
+                    : i % 8 < 7 ? Use::kDocument
+                                : Use::kWiped;
+    static constexpr const char* kNames[] = {"counter", "register", "document", "wiped"};
+    Item item{.bucket = kBucket, .key = absl::StrCat(kNames[static_cast<int>(use)], "-", i)};
+    // A sort key here and there: the rest of the item behaves as ever.
+    if (random_.Chance(0.2)) item.sort_key = absl::StrCat("part-", i);
+    uses_.push_back(use);
+    value_size_min_.push_back(random_.Chance(0.2) ? 1500 : 0);
+    history_->AddKey(std::move(item), use == Use::kCounter);
+  }
+  for (int i = 0; i < options.clients; ++i) {
+    ClientState& client = clients_.emplace_back();
+    client.number = static_cast<uint32_t>(i + 1);
+    client.random = random_.Fork();
+    client.held.resize(options.keys);
+    client.favourite = 1 + static_cast<int>(client.random.Below(cluster->processes()));
+    client.left = options.operations / options.clients + 1;
+  }
+}
+
+void Workload::Start() {
+  for (ClientState& client : clients_) {
+    ++running_;
+    world_->loop()->Post([this, &client] { tasks_.Spawn(RunClient(&client)); });
+  }
+}
+
+Task<void> Workload::RunClient(ClientState* client) {
+  while (client->left > 0) {
+    const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
+                                                                             : options_.think_short;
+    const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
+    co_await Sleep(world_->loop(), think);
+    const double dice = client->random.Fraction();
+    if (dice < kBatchChance) {
+      co_await RunBatch(client);
+    } else if (dice < kBatchChance + kScanChance) {
+      co_await RunScan(client);
+    } else {
+      const uint32_t key = PickKey(client);
+      co_await RunOne(client, key);
+    }
+  }
+  --running_;
+}
+
+uint32_t Workload::PickKey(ClientState* client) {
+  // The smaller of two draws: the first items are hot.
+  const auto keys = static_cast<uint64_t>(options_.keys);
+  return static_cast<uint32_t>(std::min(client->random.Below(keys), client->random.Below(keys)));
+}
+
+int Workload::PickProcess(ClientState* client) {
+  if (client->random.Chance(0.2)) {
+    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
+  }
+  return client->favourite;
+}
+
+ReplicaCount Workload::PickCount(Random* random, uint32_t* number) {
+  const uint32_t n = history_->replicas();
+  const double dice = random->Fraction();
+  Consistency level = Consistency::kQuorum;
+  *number = n / 2 + 1;
+  if (dice < one_chance_) {
+    level = Consistency::kOne;
+    *number = 1;
+  } else if (dice < one_chance_ + all_chance_) {
+    level = Consistency::kAll;
+    *number = n;
+  }
+  if (random->Chance(0.1)) return {.number = *number};
+  return {.level = level};
+}
+
+Duration Workload::PickTimeout(Random* random) {
+  return random->Chance(0.1) ? Duration(random->Between(20000000, 300000000))
+                             : Duration(random->Between(500000000, 3000000000));
+}
+
+Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
+  using Kind = WriteOp::Kind;
+  Random& random = client->random;
+  const double dice = random.Fraction();
+  switch (uses_[key]) {
+    case Use::kCounter:
+      co_await Get(client, key);
+      // A second look, sometimes, instead of a write.
+      if (dice < 0.85) co_await Write(client, key, Kind::kPut, true);
+      break;
+    case Use::kRegister:
+      if (dice < 0.35) {
+        co_await Get(client, key);
+      } else if (dice < 0.60) {
+        co_await Get(client, key);
+        co_await Write(client, key, Kind::kPut, true);
+      } else if (dice < 0.85) {
+        co_await Write(client, key, Kind::kPut, true);  // Over what it holds, however old.
+      } else {
+        co_await Write(client, key, Kind::kPut, false);
+      }
+      break;
+    case Use::kDocument:
+    case Use::kWiped:
+      if (dice < 0.30) {
+        co_await Get(client, key);
+      } else if (dice < 0.55) {
+        co_await Get(client, key);
+        co_await Write(client, key, Kind::kDelete, true);
+        if (random.Chance(0.5)) co_await Write(client, key, Kind::kPut, true);
+      } else if (dice < 0.70) {
+        co_await Write(client, key, Kind::kPut, false);
+      } else if (dice < 0.85 || uses_[key] == Use::kDocument) {
+        co_await Write(client, key, Kind::kPut, true);
+      } else {
+        co_await Write(client, key, Kind::kBlindDelete, false);
+      }
+      break;
+  }
+}
+
+Task<void> Workload::RunBatch(ClientState* client) {
+  // Each on an item of its own, as what the client holds of an item has one owner at a time.
+  struct Part {
+    static Task<void> Run(Workload* workload, ClientState* client, uint32_t key,
+                          Mailbox<int>::Sender done) {
+      co_await workload->RunOne(client, key);
+      done.Deliver(1);
+    }
+  };
+  Mailbox<int> done(world_->loop());
+  const int size = static_cast<int>(client->random.Between(2, std::min(6, options_.keys)));
+  const auto first = static_cast<uint32_t>(client->random.Below(options_.keys));
+  for (int i = 0; i < size; ++i) {
+    const uint32_t key = (first + static_cast<uint32_t>(i)) % static_cast<uint32_t>(options_.keys);
+    Mailbox<int>::Sender sender = done.sender();
+    tasks_.Spawn(Part::Run(this, client, key, std::move(sender)));
+  }
+  for (int i = 0; i < size; ++i) co_await done.Next();
+}
+
+Task<void> Workload::Get(ClientState* client, uint32_t key) {
+  --client->left;
+  const size_t index = history_->NewRead(client->number, key, world_->now());
+  const int process = PickProcess(client);
+  uint32_t r = 0;
+  GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
+  const Duration timeout = PickTimeout(&client->random);
+  history_->read(index).process = static_cast<uint16_t>(process);
+  absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), timeout);
+  TakeAnswer(index, r, answer);
+  if (!answer.ok()) {
+    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
+    co_return;
+  }
+  const ReadOp& read = history_->read(index);
+  client->held[key] = {.context = answer->context, .covers = read.shown, .elements = read.elements};
+}
+
+void Workload::TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer) {
+  ReadOp& read = history_->read(read_index);
+  read.returned = world_->now();
+  read.r = r;
+  read.ok = answer.ok();
+  if (!answer.ok()) {
+    read.error = answer.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
+    return;
+  }
+  for (const ShownSibling& sibling : answer->siblings) history_->Show(&read, sibling.value);
+}
+
+Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind,
+                           bool with_context) {
+  Held& held = client->held[key];
+  // A delete needs a context; who holds none has nothing to delete.
+  if (kind == WriteOp::Kind::kDelete && held.context.empty()) co_return;
+  --client->left;
+  with_context = with_context && !held.context.empty();
+  uint32_t w = 0;
+  const ReplicaCount count = PickCount(&client->random, &w);
+  WriteId id = 0;
+  WriteRequest request{.item = history_->keys()[key].item, .w = count};
+  std::vector<WriteId> elements;
+  {
+    WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());
+    id = write.id;
+    write.w = w;
+    if (with_context) write.covers = held.covers;
+    if (kind == WriteOp::Kind::kPut) {
+      if (history_->keys()[key].is_counter) {
+        if (with_context) elements = held.elements;
+        elements.push_back(id);
+      }
+      request.value = History::ValueOf(id, elements, value_size_min_[key]);
+      write.value_hash = Hash64(request.value);
+    }
+  }
+  request.is_delete = kind != WriteOp::Kind::kPut;
+  request.blind_delete = kind == WriteOp::Kind::kBlindDelete;
+  if (with_context) request.context = held.context;
+  request.request_id = History::RequestIdOf(id);
+
+  // An unknown attempt leaves the whole write unknown, whatever a later attempt says but for
+  // success.
+  Outcome outcome = Outcome::kNotApplied;
+  for (int attempt = 1;; ++attempt) {
+    const int process = PickProcess(client);
+    history_->write(id).process = static_cast<uint16_t>(process);
+    history_->write(id).attempts = static_cast<uint16_t>(attempt);
+    const Duration timeout = PickTimeout(&client->random);
+    WriteRequest copy = request;
+    absl::StatusOr<WriteAnswer> answer = co_await line_.Write(process, std::move(copy), timeout);
+    WriteOp& write = history_->write(id);
+    if (answer.ok()) {
+      write.outcome = Outcome::kApplied;
+      write.returned = world_->now();
+      write.acks = answer->acks.primaries + answer->acks.fallbacks;
+      write.error.clear();
+      Held& now_held = client->held[key];
+      now_held.context = answer->context;
+      if (kind == WriteOp::Kind::kPut) {
+        now_held.covers = {id};
+        now_held.elements = std::move(elements);
+      } else {
+        now_held.covers.clear();
+      }
+      co_return;
+    }
+    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
+    const ErrorDetails details = DetailsOf(answer.status());
+    if (details.outcome == Outcome::kNone) {
+      outcome = Outcome::kNone;
+    } else if (details.outcome != Outcome::kNotApplied && outcome != Outcome::kNone) {
+      outcome = Outcome::kUnknown;
+    }
+    write.error = answer.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
+    if (attempt >= kAttemptsMax || outcome == Outcome::kNone ||
+        !client->random.Chance(kRetryChance)) {
+      write.outcome = outcome;
+      write.returned = world_->now();
+      if (world_->keeps_story()) {
+        world_->Tell(absl::StrFormat(
+            "  client %d: %s v%d of %s at %s ends as %s: %s", client->number, ToString(kind), id,
+            request.item.key, cluster_->Process(process).name(), ToString(outcome), write.error));
+      }
+      co_return;
+    }
+  }
+}
+
+Task<void> Workload::RunScan(ClientState* client) {
+  --client->left;
+  const Instant invoked = world_->now();
+  const int process = PickProcess(client);
+  uint32_t r = 0;
+  ScanRequest request{.bucket = kBucket, .values = true, .r = PickCount(&client->random, &r)};
+  request.limit = client->random.Chance(0.5) ? 0 : 1 + client->random.Below(10);
+  std::vector<ScanItem> items;
+  do {
+    ScanRequest page_request = request;
+    absl::StatusOr<ScanPage> page = co_await line_.Scan(process, std::move(page_request), 3s);
+    if (!page.ok()) {
+      history_->NoteScan(false);
+      co_return;
+    }
+    request.page_token = page->page_token;
+    for (ScanItem& item : page->items) items.push_back(std::move(item));
+  } while (!request.page_token.empty());
+
+  history_->NoteScan(true);
+
+  // It is a read of every item, by its own rules: what it does not list, shows nothing.
+  for (uint32_t key = 0; key < history_->keys().size(); ++key) {
+    const size_t index = history_->NewRead(client->number, key, invoked);
+    ReadOp& read = history_->read(index);
+    read.process = static_cast<uint16_t>(process);
+    read.r = r;
+    read.of_scan = true;
+    read.ok = true;
+    read.returned = world_->now();
+    int listed = 0;
+    for (const ScanItem& item : items) {
+      if (item.item != history_->keys()[key].item) continue;
+      ++listed;
+      for (const ShownSibling& sibling : item.answer.siblings) {
+        history_->Show(&read, sibling.value);
+      }
+    }
+    if (listed > 1) read.strange.push_back(absl::StrCat("a scan lists it ", listed, " times"));
+  }
+}
+
+Task<void> Workload::FinalRead(uint32_t key, Instant until) {
+  for (;;) {
+    const size_t index = history_->NewRead(0, key, world_->now());
+    history_->read(index).final = true;
+    const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
+    history_->read(index).process = static_cast<uint16_t>(process);
+    GetRequest request{.item = history_->keys()[key].item, .r = {.level = Consistency::kAll}};
+    absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), 5s);
+    TakeAnswer(index, history_->replicas(), answer);
+    if (answer.ok()) break;
+    if (world_->now() >= until) break;
+    history_->read(index).final = false;  // Tried again.
+    co_await Sleep(world_->loop(), 200ms);
+  }
+  --running_;
+}
+
+void Workload::ReadAllOwners(Duration patience) {
+  line_.set_answer_loss(0);
+  const Instant until = world_->now() + patience;
+  for (uint32_t key = 0; key < history_->keys().size(); ++key) {
+    ++running_;
+    tasks_.Spawn(FinalRead(key, until));
+  }
+  world_->RunUntil([this] { return running_ == 0; }, patience + 10s);
+}
+
+}  // namespace annulus::sim

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "sim/cluster.h"
+#include "sim/history.h"
+
+namespace annulus::sim {
+
+struct WorkloadOptions {
+  int clients = 12;
+  // Each client ends after its share.
+  int operations = 1200;
+  int keys = 16;
+  // Chance of an answer that never comes back to its client.
+  double answer_loss = 0.002;
+  // Of the think times: most are below `think_short`, some up to `think_long`.
+  Duration think_short = 30ms;
+  Duration think_long = 8s;
+  double think_long_chance = 0.08;
+};
+
+// Clients in closed loops on a few hot items, each asking any process, at any level, in turn. What
+// an item is used for stays the same, so that what its history must be is known:
+//
+// - counters: sets that only grow. Read all siblings, write their union with one element more, over
+//   the context of the read.
+// - registers: read and write over what was read; write blind; write over one's own last write
+//   without a look at what others did (the interleaved writers of the classic case).
+// - documents: as registers, and deleted with a context, and written again.
+// - wiped documents: deleted blind, too. Of these the checker knows less.
+//
+// Besides: batches (several operations of one client at once), scans of all items, retries of
+// unknown writes under their request id, values above and below the size at which replicas send
+// digests.
+class Workload {
+ public:
+  Workload(Cluster* cluster, History* history, WorkloadOptions options);
+
+  // The clients begin to run, on the world's loop.
+  void Start();
+  bool Done() const { return running_ == 0; }
+
+  // Reads every item from all its owners; tries again for up to `patience`. Runs the world.
+  void ReadAllOwners(Duration patience);
+
+ private:
+  enum class Use : uint8_t { kCounter, kRegister, kDocument, kWiped };
+
+  // What a client holds of one item.
+  struct Held {
+    Bytes context;
+    std::vector<WriteId> covers;  // See WriteOp::covers.
+    std::vector<WriteId> elements;
+  };
+  struct ClientState {
+    uint32_t number = 0;
+    Random random{0};
+    std::vector<Held> held;  // By key.
+    int favourite = 1;       // The process it asks mostly.
+    int left = 0;            // Operations that it still does.
+  };
+
+  Task<void> RunClient(ClientState* client);
+  Task<void> RunOne(ClientState* client, uint32_t key);
+  Task<void> RunBatch(ClientState* client);
+  Task<void> RunScan(ClientState* client);
+  Task<void> Get(ClientState* client, uint32_t key);
+  // With the context that the client holds of the item, or without.
+  Task<void> Write(ClientState* client, uint32_t key, WriteOp::Kind kind, bool with_context);
+  Task<void> FinalRead(uint32_t key, Instant until);
+
+  uint32_t PickKey(ClientState* client);
+  int PickProcess(ClientState* client);
+  ReplicaCount PickCount(Random* random, uint32_t* number);
+  Duration PickTimeout(Random* random);
+  void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);
+
+  Cluster* cluster_;
+  World* world_;
+  History* history_;
+  WorkloadOptions options_;
+  ClientLine line_;
+  Random random_;
+  std::vector<Use> uses_;
+  std::vector<size_t> value_size_min_;  // By key.
+  std::vector<ClientState> clients_;
+  // How the levels are mixed in this run: chances of ONE and of ALL; else QUORUM.
+  double one_chance_ = 0;
+  double all_chance_ = 0;
+  int running_ = 0;
+  TaskGroup tasks_;
+};
+
+}  // namespace annulus::sim

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "rocksdb/file_system.h"
+
+namespace annulus {
+
+// Keeps the last of a disk's space out of RocksDB's hands.
+//
+// RocksDB 7.8 recovers from a full disk when a table could not be written, but not when an append
+// to the log failed halfway: it may go on with the same log behind the torn record. So the log must
+// never meet a full disk. Two marks see to it: tables (flushes and compactions, which can eat any
+// space) fail with NoSpace while some space is left, and commits are refused, before RocksDB hears
+// of them, while still enough is left for the log records that are under way.
+inline constexpr uint64_t kTablesFreeBytesMin = 48u << 20;
+inline constexpr uint64_t kCommitsFreeBytesMin = 24u << 20;
+
+class GuardedDisk final : public rocksdb::FileSystemWrapper {
+ public:
+  explicit GuardedDisk(const std::shared_ptr<rocksdb::FileSystem>& disk)
+      : rocksdb::FileSystemWrapper(disk) {}
+
+  const char* Name() const override { return "GuardedDisk"; }
+
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* result,
+                                    rocksdb::IODebugContext* debug) override;
+
+  // Bytes that this process can still write where `path` is; the maximum where nobody can tell.
+  uint64_t FreeBytes(const std::string& path);
+};
+
+}  // namespace annulus
