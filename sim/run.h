@@ -13,6 +13,8 @@ namespace annulus::sim {
 struct RunOptions {
   bool sync = true;
   bool keep_story = false;
+  // Fault kinds that do not happen, as bits: to narrow a failure down.
+  uint32_t without = 0;
 };
 
 // What one seed came to.
