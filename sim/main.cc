@@ -281,7 +281,7 @@ int RunSeeds(const Flags& flags) {
 int RunOneSeed(const Flags& flags) {
   const RunOptions options{.sync = flags.sync, .keep_story = true, .without = flags.without};
   const auto started = std::chrono::steady_clock::now();
-  const RunReport report = Run(*flags.seed, options);
+  const RunReport report = RunSeed(*flags.seed, options);
   const double real =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   for (const std::string& line : report.story) std::printf("%s\n", line.c_str());

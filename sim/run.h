@@ -45,6 +45,6 @@ struct RunReport {
 
 // A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final
 // reads, check. Independent of every other run in the process, but for the planted bug.
-RunReport Run(uint64_t seed, const RunOptions& options);
+RunReport RunSeed(uint64_t seed, const RunOptions& options);
 
 }  // namespace annulus::sim
