@@ -1,4 +1,5 @@
-# annulus_library(NAME ROOT DEPS ...): the static library of one folder.
+# annulus_library(NAME DEPS ...): the static library of one folder. LABELS go to its ctest entry, beside
+# "unit": "threaded" is for tests of code that several threads run, which TSan looks at.
 #
 # Sources are the folder's *.cc but main.cc and *_test.cc, tests its *_test.cc (one test binary,
 # NAME_test).
@@ -7,7 +8,7 @@
 # so that an include which the arrows of ARCHITECTURE.md do not allow does not compile. Includes are
 # spelled from src/, or from the top for sim/: "base/bytes.h", "adapters/grpc/server.h", "sim/world.h".
 function(annulus_library NAME)
-  cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE_DEPS;TEST_DEPS;LABELS" ${ARGN})
   set(root ${CMAKE_BINARY_DIR}/include/${NAME})
   string(REPLACE ${CMAKE_SOURCE_DIR}/ "" spelled ${CMAKE_CURRENT_SOURCE_DIR})
   string(REGEX REPLACE "^src/" "" spelled ${spelled})
@@ -40,10 +41,6 @@ function(annulus_library NAME)
     target_link_libraries(${NAME}_test PRIVATE annulus_${NAME} ${ARG_TEST_DEPS} GTest::gtest
                           GTest::gmock GTest::gtest_main rapidcheck)
     add_test(NAME unit.${NAME} COMMAND ${NAME}_test)
-    set(labels unit)
-    if(NAME STREQUAL task OR NAME MATCHES "^adapters_")
-      list(APPEND labels threaded)  # Code that several threads run: TSan looks at these.
-    endif()
-    set_tests_properties(unit.${NAME} PROPERTIES LABELS "${labels}" TIMEOUT 300)
+    set_tests_properties(unit.${NAME} PROPERTIES LABELS "unit;${ARG_LABELS}" TIMEOUT 300)
   endif()
 endfunction()

@@ -58,6 +58,8 @@ class KeyChecker {
   void Must(WriteId id, uint32_t held_by);
   void CheckShown(const ReadOp& read, WriteId id);
   void CheckElements(const ReadOp& read);
+  void CheckAtLeast(const ReadOp& read);
+  static Instant EndOfBlindDelete(const WriteOp& write);
   bool Exempt(const WriteOp& write, const ValueState& state) const;
 
   const History& history_;
@@ -105,10 +107,12 @@ void KeyChecker::BeginWrite(const WriteOp& write) {
 }
 
 void KeyChecker::EndWrite(const WriteOp& write) {
-  // An unknown blind delete stays open.
-  if (write.kind == WriteOp::Kind::kBlindDelete && write.outcome == Outcome::kApplied) {
-    --open_blind_deletes_;
-    last_blind_end_ = std::max(last_blind_end_, write.returned);
+  if (write.kind == WriteOp::Kind::kBlindDelete) {
+    const Instant end = EndOfBlindDelete(write);
+    if (end != kForever) {
+      --open_blind_deletes_;
+      last_blind_end_ = std::max(last_blind_end_, end);
+    }
   }
   if (write.outcome == Outcome::kNone) {
     Fail(Rule::kContradicted, write.id,
@@ -179,6 +183,7 @@ void KeyChecker::EndRead(size_t index) {
     }
   }
   open_reads_.erase(open);
+  CheckAtLeast(read);
 
   for (const std::string& strange : read.strange) {
     Fail(Rule::kInvented, 0, absl::StrCat("a read shows what nobody wrote here: ", strange));
@@ -215,6 +220,40 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
   }
   // Nothing unsynced is read: what was shown lies durably with some owner.
   Must(id, 1);
+}
+
+// Whatever r is: what the given context was known to cover is shown, or was replaced; and what the
+// writes behind that context replaced is not shown.
+void KeyChecker::CheckAtLeast(const ReadOp& read) {
+  for (const WriteId id : read.at_least) {
+    const bool shown = std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end();
+    if (!shown && !states_[id].maybe_replaced) {
+      Fail(Rule::kMissed, id,
+           absl::StrCat("v", id,
+                        " was in the context that a read gave as at_least, no context "
+                        "covered it, and the answer misses it"));
+    }
+    for (const WriteId over : history_.write(id).covers) {
+      if (std::find(read.shown.begin(), read.shown.end(), over) == read.shown.end()) continue;
+      if (Exempt(history_.write(over), states_[over])) {
+        ++result_->exempted;
+      } else {
+        Fail(Rule::kReturned, over,
+             absl::StrCat("v", over, " is shown, although v", id,
+                          " had replaced it, which the "
+                          "read gave as at_least"));
+      }
+    }
+  }
+}
+
+// When a blind delete can cover nothing more. One that reached several minters may be minted again
+// after its acknowledgement, and then covers what that minter holds (DESIGN section 3: a forward
+// minted late).
+Instant KeyChecker::EndOfBlindDelete(const WriteOp& write) {
+  if (write.outcome != Outcome::kApplied || write.attempts > 1) return kForever;
+  if (write.forwards_answered < write.forwards) return kForever;
+  return std::max(write.returned, write.last_forward_answered);
 }
 
 // A request that went to several minters may stand under several dots, of which a context covers

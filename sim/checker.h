@@ -17,17 +17,24 @@ namespace annulus::sim {
 // only what such a write had replaced before. Unknown writes are open for ever: they may take
 // effect at any time after they began, or never.
 enum class Rule : uint8_t {
-  kLost,      // 1: an acknowledged write is not there at the end, and nothing may have replaced it.
-  kMissed,    // 2: a read of r owners misses a write that w had acknowledged, r + w > N; or misses
-              //    what was shown before, where it asks all.
-  kInvented,  // 2: a value that nobody wrote to this item, or before it was written.
-  kReturned,  // 2: a value is shown after an acknowledged write whose context covered it: at the
-              //    end, or by a read of r owners with r + w > N.
-  kContradicted,  // 4: a value of a write that said NOT_APPLIED; a failure that does not say how it
-                  //    ended; an acknowledgement with fewer durable owners than were asked for.
-  kElementLost,   // 1, end to end: an element that was added to a counter's set is in none at the
-                  // end.
-  kUnreachable,   // 5: after the last fault, an item can not be read.
+  // 1: an acknowledged write is not there at the end, and nothing may have replaced it.
+  kLost,
+  // 2: a read of r owners misses a write that w had acknowledged, r + w > N; or misses what was
+  // shown
+  // before, where it asks all owners; or misses what its at_least covers.
+  kMissed,
+  // 2: a value that nobody wrote to this item, or before it was written.
+  kInvented,
+  // 2: a value is shown after an acknowledged write whose context covered it: at the end, by a read
+  // of r owners with r + w > N, or by one that gave that write as at_least.
+  kReturned,
+  // 4: a value of a write that said NOT_APPLIED; a failure that does not say how it ended; an
+  // acknowledgement with fewer durable owners than were asked for.
+  kContradicted,
+  // 1, end to end: an element that was added to a counter's set is in none at the end.
+  kElementLost,
+  // 5: after the last fault, an item can not be read.
+  kUnreachable,
   kCount,
 };
 std::string_view ToString(Rule rule);
@@ -41,8 +48,8 @@ struct Violation {
 
 struct CheckResult {
   std::vector<Violation> violations;
-  // Values shown again after they were replaced, but sent to several minters (exempt from promise
-  // 2).
+  // Values shown again after they were replaced, but sent to several minters: promise 2 exempts
+  // them.
   uint32_t exempted = 0;
   // Reads with more than one value, and the most that were shown at once.
   uint32_t sibling_reads = 0;

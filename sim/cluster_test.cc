@@ -1,18 +1,218 @@
 #include "sim/cluster.h"
 
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
 #include "gtest/gtest.h"
 
 namespace annulus::sim {
 namespace {
 
-TEST(Cluster, FormsAndServes) {
-  World world(1);
-  Cluster cluster(&world, {.nodes = 5, .coordinators = 1});
-  ASSERT_TRUE(cluster.WaitReady());
-  Client client(&cluster, 6);
-  absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+// Stories: what the cluster does when something happens to it.
+class ClusterTest : public testing::TestWithParam<uint64_t> {
+ protected:
+  void Form(ClusterOptions options) {
+    world_ = std::make_unique<World>(GetParam());
+    cluster_ = std::make_unique<Cluster>(world_.get(), options);
+    ASSERT_TRUE(cluster_->WaitReady());
+  }
+  void TearDown() override { cluster_.reset(); }
+
+  // The owners of "k", as they are asked.
+  std::vector<int> Owners() { return cluster_->OwnersOf(Client::ItemOf("k")); }
+  int Stranger() {
+    const std::vector<int> owners = Owners();
+    for (int i = 1; i <= cluster_->nodes(); ++i) {
+      if (std::find(owners.begin(), owners.end(), i) == owners.end()) return i;
+    }
+    return 0;
+  }
+  void CutOff(int process, bool up) {
+    for (int other = 1; other <= cluster_->processes(); ++other) {
+      if (other == process) continue;
+      cluster_->net().SetLink(static_cast<uint16_t>(process), static_cast<uint16_t>(other),
+                              {.up = up});
+    }
+  }
+
+  std::unique_ptr<World> world_;
+  std::unique_ptr<Cluster> cluster_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ClusterTest, testing::Range<uint64_t>(1, 9));
+
+TEST_P(ClusterTest, ACoordinatorServesWhatTheNodesHold) {
+  Form({.nodes = 5, .coordinators = 1});
+  Client client(cluster_.get(), 6);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
   ASSERT_TRUE(put.ok()) << put.status();
+  EXPECT_GE(put->acks.primaries, 2u);
+  for (int process = 1; process <= 6; ++process) {
+    EXPECT_EQ(client.Ask(process).Values("k"), "v");
+  }
+}
+
+TEST_P(ClusterTest, TheSameClientWritingBlindTwiceKeepsBoth) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  ASSERT_TRUE(client.Put("k", "first").ok());
+  const absl::StatusOr<WriteAnswer> second = client.Put("k", "second");
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(client.Values("k"), "first second");
+  // Its own context, from the second, never drops the first, which it has not read.
+  ASSERT_TRUE(client.Put("k", "third", second->context).ok());
+  EXPECT_EQ(client.Values("k"), "first third");
+}
+
+TEST_P(ClusterTest, TwoInterleavedWritersKeepTwoSiblings) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  Bytes contexts[2];
+  for (int i = 0; i < 100; ++i) {
+    for (int writer = 0; writer < 2; ++writer) {
+      const absl::StatusOr<WriteAnswer> put =
+          client.Ask(1 + (i + writer) % 3).Put("k", writer == 0 ? "a" : "b", contexts[writer]);
+      ASSERT_TRUE(put.ok()) << put.status();
+      contexts[writer] = put->context;
+    }
+  }
+  EXPECT_EQ(client.With(Consistency::kAll).Values("k"), "a b");
+}
+
+TEST_P(ClusterTest, ASilentOwnerIsPassedOver) {
+  Form({.nodes = 5, .coordinators = 1});
+  Client client(cluster_.get(), 6);
+  cluster_->Node(Owners()[0]).Pause();
+  const Instant started = world_->now();
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_TRUE(put.ok()) << put.status();
+  EXPECT_LT(world_->now() - started, 500ms);
   EXPECT_EQ(client.Values("k"), "v");
+  EXPECT_LT(world_->now() - started, 1s);
+}
+
+TEST_P(ClusterTest, AForwardThatArrivesTwiceIsMintedOnce) {
+  Form({.nodes = 5, .coordinators = 1});
+  for (uint16_t node = 1; node <= 5; ++node) cluster_->net().SetPath(6, node, {.duplicate = 1});
+  Client client(cluster_.get(), 6);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_TRUE(put.ok()) << put.status();
+  world_->RunFor(1s);
+  // What the put's context covers is then all there is.
+  ASSERT_TRUE(client.Put("k", "w", put->context).ok());
+  EXPECT_EQ(client.With(Consistency::kAll).Values("k"), "w");
+}
+
+TEST_P(ClusterTest, AReplicaThatMissedASiblingDoesNotLoseItToTheNextWrite) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  CutOff(3, false);
+  ASSERT_TRUE(client.Put("k", "missed by 3").ok());
+  CutOff(3, true);
+  CutOff(1, false);
+  world_->RunFor(5s);
+  // Node 3 mints without having seen it, and only node 2 can tell.
+  ASSERT_TRUE(client.Ask(3).Put("k", "new").ok());
+  EXPECT_EQ(client.Values("k"), "missed by 3 new");
+  CutOff(1, true);
+  world_->RunFor(5s);
+  EXPECT_EQ(client.Ask(1).With(Consistency::kAll).Values("k"), "missed by 3 new");
+}
+
+TEST_P(ClusterTest, AMinterThatCrashedBeforeItsSyncNeverReusesADot) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  ASSERT_TRUE(client.Put("k", "before").ok());
+  // The peers have the write, while the minter's disk takes its time.
+  cluster_->Node(1).disk().set_conditions({.slow_by = 500ms});
+  client.StartPut("k", "sent");
+  world_->RunFor(100ms);
+  ASSERT_GT(cluster_->Node(1).disk().unsynced(), 0u);
+  cluster_->Node(1).Crash();
+  cluster_->Node(1).disk().set_conditions({});
+  cluster_->Node(1).Restart();
+  ASSERT_TRUE(cluster_->WaitReady());
+  world_->RunFor(2s);
+  ASSERT_TRUE(client.With(Consistency::kOne).Put("k", "after").ok());
+  EXPECT_EQ(client.With(Consistency::kAll).Values("k"), "after before sent");
+}
+
+TEST_P(ClusterTest, AWriteWithoutItsQuorumIsUnknownAndMayBeThere) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  CutOff(1, false);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_FALSE(put.ok());
+  EXPECT_EQ(DetailsOf(put.status()).outcome, Outcome::kUnknown);
+  CutOff(1, true);
+  world_->RunFor(5s);
+  EXPECT_EQ(client.Ask(2).With(Consistency::kAll).Values("k"), "v");
+}
+
+TEST_P(ClusterTest, AWriteToNobodyWasNotApplied) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  cluster_->Node(1).Crash();
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_FALSE(put.ok());
+  EXPECT_EQ(DetailsOf(put.status()).outcome, Outcome::kNotApplied);
+  EXPECT_TRUE(client.Ask(2).Put("k", "w").ok());
+  EXPECT_EQ(client.Values("k"), "w");
+}
+
+TEST_P(ClusterTest, AllNodesCrashAndEveryAcknowledgedWriteIsThere) {
+  Form({.nodes = 3, .sync = true});
+  Client client(cluster_.get(), 1);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client.Put("k", absl::StrCat("v", i)).ok());
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).Crash();
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).Restart();
+  ASSERT_TRUE(cluster_->WaitReady());
+  world_->RunFor(2s);
+  const absl::StatusOr<GetAnswer> answer = client.Get("k");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->siblings.size(), 20u);
+}
+
+TEST_P(ClusterTest, WithSyncOffAnAcknowledgedWriteCanBeGone) {
+  Form({.nodes = 3, .sync = false});
+  Client client(cluster_.get(), 1);
+  world_->RunFor(5s);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_TRUE(put.ok());
+  EXPECT_FALSE(put->durable);  // And the answer says so.
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).Crash();
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).Restart();
+  ASSERT_TRUE(cluster_->WaitReady());
+  world_->RunFor(2s);
+  EXPECT_EQ(client.Values("k"), "");
+}
+
+TEST_P(ClusterTest, AFullDiskCostsNoQuorum) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  cluster_->Node(2).disk().set_conditions({.full = true});
+  EXPECT_TRUE(client.Put("k", "v").ok());
+  EXPECT_TRUE(client.Ask(2).Put("k", "w").ok());  // Its own disk, its peers' quorum.
+  EXPECT_EQ(client.Values("k"), "v w");
+}
+
+TEST_P(ClusterTest, ACrashedNodeIsReachedAgainWhereverItsClientsAsk) {
+  Form({.nodes = 5, .coordinators = 1});
+  Client client(cluster_.get(), 6);
+  ASSERT_TRUE(client.Put("k", "v").ok());
+  for (const int owner : Owners()) {
+    cluster_->Node(owner).Crash(CrashKind::kMachine);
+    world_->RunFor(1s);
+    EXPECT_EQ(client.Values("k"), "v");
+    cluster_->Node(owner).Restart();
+    ASSERT_TRUE(cluster_->WaitReady());
+    world_->RunFor(2s);
+  }
+  EXPECT_EQ(client.With(Consistency::kAll).Values("k"), "v");
+  EXPECT_EQ(client.Ask(Stranger()).Values("k"), "v");
 }
 
 }  // namespace

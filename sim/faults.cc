@@ -69,7 +69,7 @@ bool Faults::Episode::Touches(uint16_t process) const {
          std::find(processes.begin(), processes.end(), process) != processes.end();
 }
 
-Faults::Faults(Cluster* cluster)
+Faults::Faults(Cluster* cluster, uint32_t without)
     : cluster_(cluster),
       world_(&cluster->world()),
       random_(world_->random().Fork()),
@@ -84,6 +84,9 @@ Faults::Faults(Cluster* cluster)
     weight = random_.Chance(0.3) ? 0 : 0.2 + random_.Fraction();
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
+  for (int kind = 0; kind < kFaultKinds; ++kind) {
+    if ((without >> kind) & 1) weights_[kind] = 0;
+  }
   calm_ = Between(300ms, 2500ms);
 }
 
@@ -114,6 +117,7 @@ int Faults::PickVictim() {
 void Faults::Begin() {
   double total = 0;
   for (const double weight : weights_) total += weight;
+  if (total == 0) return;
   double dice = random_.Fraction() * total;
   size_t kind_index = 0;
   while (kind_index + 1 < weights_.size() && dice >= weights_[kind_index]) {

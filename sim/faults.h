@@ -35,7 +35,8 @@ std::string_view ToString(FaultKind kind);
 // Faults come to an end with Heal, and nothing begins after it.
 class Faults {
  public:
-  explicit Faults(Cluster* cluster);
+  // `without`: the kinds that do not happen, as bits.
+  Faults(Cluster* cluster, uint32_t without);
 
   void Start();
   // Ends all faults: paths and disks as new, every process up.

@@ -138,7 +138,7 @@ class Worker {
     if (pid_ == 0) {
       close(ends[0]);
       while (HasMore()) {
-        const Bytes report = Encode(Run(next_, options_.run));
+        const Bytes report = Encode(RunSeed(next_, options_.run));
         Bytes framed;
         PutFixed64(&framed, report.size());
         WriteAll(ends[1], framed + report);

@@ -161,12 +161,14 @@ std::vector<std::string> History::Describe(uint32_t key) const {
     if (read.key != key) continue;
     lines.emplace_back(
         read.invoked,
-        absl::StrFormat("%s..%s  client %d get at process %d, r=%d%s: %s", At(read.invoked),
-                        At(read.returned), read.client, read.process, read.r,
-                        read.final     ? " (last)"
-                        : read.of_scan ? " (scan)"
-                                       : "",
-                        read.ok ? absl::StrCat("[", Names(read.shown), "]") : read.error));
+        absl::StrFormat(
+            "%s..%s  client %d get at process %d, r=%d%s%s: %s", At(read.invoked),
+            At(read.returned), read.client, read.process, read.r,
+            read.final     ? " (last)"
+            : read.of_scan ? " (scan)"
+                           : "",
+            read.at_least.empty() ? "" : absl::StrCat(", at least ", Names(read.at_least)),
+            read.ok ? absl::StrCat("[", Names(read.shown), "]") : read.error));
   }
   std::stable_sort(lines.begin(), lines.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -57,6 +57,8 @@ struct ReadOp {
   uint32_t r = 0;
   Instant invoked;
   Instant returned = kForever;
+  // What the client knew the context to cover that it gave as at_least.
+  std::vector<WriteId> at_least;
   bool ok = false;
   bool final = false;    // Of all owners, after the last fault.
   bool of_scan = false;  // One item's part of a scan, which counts as one operation.

@@ -35,6 +35,7 @@ Options:
   --sync on|off    whether disks sync before they acknowledge (on). Off loses acknowledged writes,
                    and the checker says so
   --plant NAME     plant this bug (names: --planted prints them)
+  --without KIND   leave this fault out, such as "crash" or "full disk"; can be given several times
   --history        with --seed: print the history of the first violation's item even if it is long
   --help           this
 
@@ -66,6 +67,7 @@ struct Flags {
   uint64_t first_seed = 1;
   int jobs = 0;
   bool sync = true;
+  uint32_t without = 0;
   PlantedBug plant = PlantedBug::kNone;
 };
 
@@ -123,6 +125,13 @@ Flags Parse(int argc, char** argv) {
       flags.sync = sync == "on";
     } else if (flag == "--history") {
       flags.whole_history = true;
+    } else if (flag == "--without") {
+      const std::string name = value();
+      const uint32_t before = flags.without;
+      for (int kind = 0; kind < kFaultKinds; ++kind) {
+        if (ToString(static_cast<FaultKind>(kind)) == name) flags.without |= 1u << kind;
+      }
+      if (flags.without == before) Refuse("no fault is called \"" + name + "\"");
     } else if (flag == "--plant") {
       const std::string name = value();
       for (int bug = 1; bug < static_cast<int>(PlantedBug::kCount); ++bug) {
@@ -173,12 +182,18 @@ FleetOptions FleetOf(const Flags& flags, uint64_t first, uint64_t seeds) {
   options.seeds = seeds;
   options.jobs = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(flags.jobs), seeds));
   options.run.sync = flags.sync;
+  options.run.without = flags.without;
   return options;
 }
 
 std::string Reproduction(const Flags& flags, uint64_t seed) {
   std::string line = absl::StrCat("./x sim --seed ", seed);
   if (!flags.sync) absl::StrAppend(&line, " --sync off");
+  for (int kind = 0; kind < kFaultKinds; ++kind) {
+    if (((flags.without >> kind) & 1) == 0) continue;
+    absl::StrAppend(&line, " --without \"", std::string(ToString(static_cast<FaultKind>(kind))),
+                    "\"");
+  }
   if (flags.plant != PlantedBug::kNone) {
     absl::StrAppend(&line, " --plant \"", std::string(ToString(flags.plant)), "\"");
   }
@@ -264,9 +279,9 @@ int RunSeeds(const Flags& flags) {
 }
 
 int RunOneSeed(const Flags& flags) {
-  RunOptions options{.sync = flags.sync, .keep_story = true};
+  const RunOptions options{.sync = flags.sync, .keep_story = true, .without = flags.without};
   const auto started = std::chrono::steady_clock::now();
-  const RunReport report = Run(*flags.seed, options);
+  const RunReport report = RunSeed(*flags.seed, options);
   const double real =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   for (const std::string& line : report.story) std::printf("%s\n", line.c_str());

@@ -65,7 +65,7 @@ std::string HistoryOf(const History& history, uint32_t key) {
 
 }  // namespace
 
-RunReport Run(uint64_t seed, const RunOptions& options) {
+RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   World world(seed);
   if (options.keep_story) world.KeepStory();
   RunReport report{.seed = seed};
@@ -85,7 +85,7 @@ RunReport Run(uint64_t seed, const RunOptions& options) {
   world.Tell("the cluster is formed");
 
   Workload workload(&cluster, &history, WorkOf(&world));
-  Faults faults(&cluster);
+  Faults faults(&cluster, options.without);
   workload.Start();
   faults.Start();
   const bool ended = world.RunUntil([&] { return workload.Done(); }, kClientsMax);

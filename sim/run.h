@@ -13,6 +13,8 @@ namespace annulus::sim {
 struct RunOptions {
   bool sync = true;
   bool keep_story = false;
+  // Fault kinds that do not happen, as bits: to narrow a failure down.
+  uint32_t without = 0;
 };
 
 // What one seed came to.
@@ -43,6 +45,6 @@ struct RunReport {
 
 // A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final
 // reads, check. Independent of every other run in the process, but for the planted bug.
-RunReport Run(uint64_t seed, const RunOptions& options);
+RunReport RunSeed(uint64_t seed, const RunOptions& options);
 
 }  // namespace annulus::sim

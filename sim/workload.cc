@@ -124,8 +124,10 @@ Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
       if (dice < 0.85) co_await Write(client, key, Kind::kPut, true);
       break;
     case Use::kRegister:
-      if (dice < 0.35) {
+      if (dice < 0.20) {
         co_await Get(client, key);
+      } else if (dice < 0.35) {
+        co_await Get(client, key, true);
       } else if (dice < 0.60) {
         co_await Get(client, key);
         co_await Write(client, key, Kind::kPut, true);
@@ -137,8 +139,10 @@ Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
       break;
     case Use::kDocument:
     case Use::kWiped:
-      if (dice < 0.30) {
+      if (dice < 0.15) {
         co_await Get(client, key);
+      } else if (dice < 0.30) {
+        co_await Get(client, key, true);
       } else if (dice < 0.55) {
         co_await Get(client, key);
         co_await Write(client, key, Kind::kDelete, true);
@@ -174,7 +178,7 @@ Task<void> Workload::RunBatch(ClientState* client) {
   for (int i = 0; i < size; ++i) co_await done.Next();
 }
 
-Task<void> Workload::Get(ClientState* client, uint32_t key) {
+Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   --client->left;
   const size_t index = history_->NewRead(client->number, key, world_->now());
   const int process = PickProcess(client);
@@ -182,6 +186,10 @@ Task<void> Workload::Get(ClientState* client, uint32_t key) {
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
   const Duration timeout = PickTimeout(&client->random);
   history_->read(index).process = static_cast<uint16_t>(process);
+  if (at_least) {
+    request.at_least = client->held[key].context;
+    history_->read(index).at_least = client->held[key].covers;
+  }
   absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), timeout);
   TakeAnswer(index, r, answer);
   if (!answer.ok()) {

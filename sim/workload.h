@@ -18,7 +18,7 @@ struct WorkloadOptions {
   double answer_loss = 0.002;
   // Of the think times: most are below `think_short`, some up to `think_long`.
   Duration think_short = 30ms;
-  Duration think_long = 8s;
+  Duration think_long = 15s;
   double think_long_chance = 0.08;
 };
 
@@ -67,7 +67,8 @@ class Workload {
   Task<void> RunOne(ClientState* client, uint32_t key);
   Task<void> RunBatch(ClientState* client);
   Task<void> RunScan(ClientState* client);
-  Task<void> Get(ClientState* client, uint32_t key);
+  // `at_least`: the answer is to cover what the client holds.
+  Task<void> Get(ClientState* client, uint32_t key, bool at_least = false);
   // With the context that the client holds of the item, or without.
   Task<void> Write(ClientState* client, uint32_t key, WriteOp::Kind kind, bool with_context);
   Task<void> FinalRead(uint32_t key, Instant until);

@@ -1,9 +1,11 @@
 #include "bin/serve.h"
 
+#include <grpc/support/log.h>
 #include <sys/random.h>
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -262,7 +264,8 @@ void Process::StopOnce() {
 // Refuses new requests, lets those under way end, then ends what is left; in this order, so that each
 // part still finds what it uses.
 Task<void> Process::Stop() {
-  log_.Log(LogLevel::kInfo, "stopping");
+  const bool was_started = node_ != nullptr;
+  if (was_started) log_.Log(LogLevel::kInfo, "stopping");
   health_.SetServing(false);
   if (node_ != nullptr) {
     node_->Drain();
@@ -288,7 +291,7 @@ Task<void> Process::Stop() {
   }
   for (; servers > 0; --servers) co_await ended.Next();
   while (transport_->client_streams() > 0) co_await Sleep(loop_.get(), 1ms);
-  log_.Log(LogLevel::kInfo, "stopped");
+  if (was_started) log_.Log(LogLevel::kInfo, "stopped");
   loop_->Stop();
 }
 
@@ -325,6 +328,9 @@ void Process::SampleAgain() {
 
 int Serve(const cli::ServeSettings& settings) {
   Signals::Block();
+  // What matters of gRPC's own log comes back as the error of a call; the rest alarms people for
+  // nothing. GRPC_VERBOSITY still turns it on.
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_verbosity(GPR_LOG_SEVERITY_SHOULD_NOT_LOG);
   Process process(settings);
   return process.Run();
 }

@@ -24,13 +24,14 @@ constexpr uint64_t kTimeoutMaxUs = 3600ull * 1'000'000;
 
 }  // namespace
 
-// One incoming stream. It owns itself while gRPC holds a tag of it; requests in processing share it.
+// One incoming stream. It owns itself until gRPC has let go of it; answers that come later find it
+// gone.
 class PeerService::Stream : public std::enable_shared_from_this<Stream> {
  public:
   explicit Stream(PeerService* service) : service_(service), loop_(service->loop_) {}
 
   void Post() {
-    Hold();
+    self_ = shared_from_this();
     service_->service_.RequestExchange(&context_, &rw_, loop_->queue(), loop_->queue(),
                                        on_accepted_.tag());
   }
@@ -51,19 +52,14 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
   };
 
   void OnAccepted(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
-    if (!ok || stopped_) {
-      service_->streams_.erase(this);
-      // Where ok, the call is ended by the destruction of its context.
-      return;
-    }
+    // Where ok, the call is ended by the destruction of its context.
+    if (!ok || stopped_) return Delete();
     accepted_ = true;
     service_->Post();
     Read();
   }
 
   void OnRead(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
     reading_ = false;
     if (!ok || stopped_) {
       read_ended_ = true;
@@ -133,8 +129,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
       return;
     }
     (*service_->handler_)(context, *std::move(decoded),
-                          [self = shared_from_this(), id, bytes](PeerResult result) {
-                            self->Answer(id, bytes, std::move(result));
+                          [weak = weak_from_this(), id, bytes](PeerResult result) {
+                            if (auto self = weak.lock()) self->Answer(id, bytes, std::move(result));
                           });
   }
 
@@ -178,12 +174,10 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
   void Write() {
     writing_ = true;
-    Hold();
     rw_.Write(out_, on_written_.tag());
   }
 
   void OnWritten(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
     writing_ = false;
     if (!ok) stopped_ = true;  // The stream is broken; a read under way says so too.
     if (read_ended_ || (stopped_ && !reading_)) {
@@ -195,7 +189,6 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
   void Read() {
     reading_ = true;
-    Hold();
     rw_.Read(&in_, on_read_.tag());
   }
 
@@ -214,22 +207,14 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
     finishing_ = true;
     open_ -= answers_.size();
     answers_.clear();
-    Hold();
     rw_.Finish(status_, on_finished_.tag());
   }
 
-  void OnFinished(bool) {
-    const std::shared_ptr<Stream> self = Release();
-    service_->streams_.erase(this);
-  }
+  void OnFinished(bool) { Delete(); }
 
-  void Hold() {
-    if (tags_++ == 0) self_ = shared_from_this();
-  }
-  std::shared_ptr<Stream> Release() {
-    std::shared_ptr<Stream> self = self_;
-    if (--tags_ == 0) self_.reset();
-    return self;
+  void Delete() {
+    service_->streams_.erase(this);
+    const std::shared_ptr<Stream> self = std::move(self_);
   }
 
   PeerService* service_;
@@ -252,8 +237,7 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
   bool finishing_ = false;
   bool flush_scheduled_ = false;
 
-  int tags_ = 0;  // With gRPC.
-  std::shared_ptr<Stream> self_;
+  std::shared_ptr<Stream> self_;  // Until gRPC has let go of it.
   MemberTag<Stream, &Stream::OnAccepted> on_accepted_{this};
   MemberTag<Stream, &Stream::OnRead> on_read_{this};
   MemberTag<Stream, &Stream::OnWritten> on_written_{this};

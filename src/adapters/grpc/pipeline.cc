@@ -25,13 +25,13 @@ constexpr size_t kResponseBytesMax = 1 << 20;
 
 }  // namespace
 
-// It owns itself while gRPC holds a tag of it; operations under way share it.
+// It owns itself until gRPC has let go of it; operations that end later find it gone.
 class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
  public:
   explicit Stream(PipelineMethod* method) : method_(method), door_(method->door_) {}
 
   void Post() {
-    Hold();
+    self_ = shared_from_this();
     grpc::ServerCompletionQueue* queue = door_->loop->queue();
     method_->service_->RequestPipeline(&context_, &rw_, queue, queue, on_accepted_.tag());
   }
@@ -45,11 +45,7 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   };
 
   void OnAccepted(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
-    if (!ok) {  // The server is shut down.
-      method_->streams_.erase(this);
-      return;
-    }
+    if (!ok) return Delete();  // The server is shut down.
     method_->Post();
     arrived_ = door_->loop->Now();
     deadline_ = DeadlineOf(context_);
@@ -61,12 +57,10 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     reading_ = true;
     in_.Clear();
     next_ = 0;
-    Hold();
     rw_.Read(&in_, on_read_.tag());
   }
 
   void OnRead(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
     reading_ = false;
     if (!ok) {
       read_ended_ = true;
@@ -101,13 +95,14 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
       ++open_;
       pb::PipelineOperation operation;
       operation.Swap(in_.mutable_operations(next_++));
-      door_->node->Spawn(RunOne(shared_from_this(), std::move(operation)));
+      door_->node->Spawn(RunOne(weak_from_this(), door_, deadline_, std::move(operation)));
     }
     starting_ = false;
     if (next_ == in_.operations_size()) Read();
   }
 
-  static Task<void> RunOne(std::shared_ptr<Stream> stream, pb::PipelineOperation operation);
+  static Task<void> RunOne(std::weak_ptr<Stream> stream, DoorContext* door, Instant deadline,
+                           pb::PipelineOperation operation);
 
   void OnEnded(pb::PipelineResult* result) {
     if (broken_) {
@@ -142,13 +137,11 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     }
     ended_bytes_ -= bytes;
     writing_ = true;
-    Hold();
     rw_.Write(out_, on_written_.tag());
     StartMore();
   }
 
   void OnWritten(bool ok) {
-    const std::shared_ptr<Stream> self = Release();
     writing_ = false;
     if (!ok) {
       broken_ = true;
@@ -170,22 +163,14 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     if (door_->observer != nullptr) {
       door_->observer->OnEnd(PublicOp::kPipeline, status_, door_->loop->Now() - arrived_, {});
     }
-    Hold();
     rw_.Finish(ToGrpcStatus(status_), on_finished_.tag());
   }
 
-  void OnFinished(bool) {
-    const std::shared_ptr<Stream> self = Release();
-    method_->streams_.erase(this);
-  }
+  void OnFinished(bool) { Delete(); }
 
-  void Hold() {
-    if (tags_++ == 0) self_ = shared_from_this();
-  }
-  std::shared_ptr<Stream> Release() {
-    std::shared_ptr<Stream> self = self_;
-    if (--tags_ == 0) self_.reset();
-    return self;
+  void Delete() {
+    method_->streams_.erase(this);
+    const std::shared_ptr<Stream> self = std::move(self_);
   }
 
   PipelineMethod* method_;
@@ -209,8 +194,7 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   bool finishing_ = false;
   bool flush_scheduled_ = false;
 
-  int tags_ = 0;  // With gRPC.
-  std::shared_ptr<Stream> self_;
+  std::shared_ptr<Stream> self_;  // Until gRPC has let go of it.
   MemberTag<Stream, &Stream::OnAccepted> on_accepted_{this};
   MemberTag<Stream, &Stream::OnRead> on_read_{this};
   MemberTag<Stream, &Stream::OnWritten> on_written_{this};
@@ -220,29 +204,29 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
 // Lives in an operation's frame: answers it even where its flow does not come to its end.
 class PipelineMethod::Held {
  public:
-  Held(std::shared_ptr<Stream> stream, uint64_t id, bool is_write)
+  Held(std::weak_ptr<Stream> stream, uint64_t id, bool is_write)
       : stream_(std::move(stream)), is_write_(is_write) {
     result.set_id(id);
   }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
+    const std::shared_ptr<Stream> stream = stream_.lock();
+    if (stream == nullptr) return;
     if (!ended) FillAbandoned(is_write_, result.mutable_result());
-    stream_->OnEnded(&result);
+    stream->OnEnded(&result);
   }
 
   pb::PipelineResult result;
   bool ended = false;
 
  private:
-  std::shared_ptr<Stream> stream_;
+  std::weak_ptr<Stream> stream_;
   const bool is_write_;
 };
 
-Task<void> PipelineMethod::Stream::RunOne(std::shared_ptr<Stream> stream,
-                                          pb::PipelineOperation operation) {
-  DoorContext* door = stream->door_;
-  const Instant deadline = stream->deadline_;
+Task<void> PipelineMethod::Stream::RunOne(std::weak_ptr<Stream> stream, DoorContext* door,
+                                          Instant deadline, pb::PipelineOperation operation) {
   const bool is_write = IsWrite(operation.operation());
   Held held(std::move(stream), operation.id(), is_write);
   co_await RunOperation(door, operation.mutable_operation(), deadline,

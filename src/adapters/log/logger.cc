@@ -26,6 +26,20 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   return spdlog::level::info;
 }
 
+std::string_view Name(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarn:
+      return "warn";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "info";
+}
+
 // Bytes of the UTF-8 sequence at the front of `text`; 0 where there is none.
 size_t SequenceLength(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -110,8 +124,8 @@ Logger::Logger(LogLevel level, LogFormat format, std::string node)
       spdlog::async_overflow_policy::overrun_oldest);
   sink_->logger->set_level(ToSpdlog(level));
   sink_->logger->set_pattern(format == LogFormat::kJson
-                                 ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
-                                 : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v",
+                                 ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ",%v})"
+                                 : "%Y-%m-%dT%H:%M:%S.%eZ %v",
                              spdlog::pattern_time_type::utc);
 }
 
@@ -123,7 +137,7 @@ void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<L
   const std::string layout = std::to_string(layout_version_.load());
   std::string line;
   if (format_ == LogFormat::kJson) {
-    line = "\"node\":\"" + EscapeJson(node_) + "\",\"layout\":" + layout + ",\"event\":\"" +
+    line = "\"level\":\"" + std::string(Name(level)) + "\",\"node\":\"" + EscapeJson(node_) + "\",\"layout\":" + layout + ",\"event\":\"" +
            EscapeJson(event) + '"';
     for (const LogField& field : fields) {
       line += ",\"";
@@ -133,7 +147,7 @@ void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<L
       line += '"';
     }
   } else {
-    line = node_ + " layout=" + layout + ' ' + std::string(event);
+    line = std::string(Name(level)) + std::string(6 - Name(level).size(), ' ') + node_ + " layout=" + layout + ' ' + std::string(event);
     for (const LogField& field : fields) {
       line += ' ';
       line += field.key;

@@ -1,6 +1,7 @@
 // What is there after the process, or the power, has gone.
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -159,7 +160,10 @@ class StoreLog : public ::testing::Test {
 
   // Which of the ten are there, as "1111111110"; the error's code where it does not open.
   std::string Found(bool sync = true) {
-    TestStore store(RocksOptions{.path = directory_.path("copy"), .sync = sync});
+    warnings_.clear();
+    TestStore store(RocksOptions{.path = directory_.path("copy"),
+                                 .sync = sync,
+                                 .warn = [this](const auto& line) { warnings_ += line + "\n"; }});
     if (absl::Status status = store.Open(); !status.ok()) {
       return absl::StatusCodeToString(status.code());
     }
@@ -173,6 +177,7 @@ class StoreLog : public ::testing::Test {
 
   TestDirectory directory_;
   std::filesystem::path log_;
+  std::string warnings_;
 };
 
 TEST_F(StoreLog, Whole) { EXPECT_EQ(Found(), "1111111111"); }
@@ -185,6 +190,7 @@ TEST_F(StoreLog, CutOffEndIsDropped) {
 TEST_F(StoreLog, PageMissingFromTheLastWriteIsDropped) {
   Overwrite(size() - 30'000, 4096, '\0');
   EXPECT_EQ(Found(), "1111111110");
+  EXPECT_THAT(warnings_, ::testing::HasSubstr("ends in a write that was cut short"));
   EXPECT_EQ(Found(), "1111111110");
 }
 

@@ -6,9 +6,11 @@
 namespace annulus {
 
 void RocksLog::Logv(const char* format, va_list arguments) {
-  std::array<char, 1024> line;  // A longer one is cut.
-  std::vsnprintf(line.data(), line.size(), format, arguments);
-  std::fprintf(stderr, "annulus: rocksdb: %s\n", line.data());
+  std::array<char, 1024> buffer;  // A longer line is cut.
+  std::vsnprintf(buffer.data(), buffer.size(), format, arguments);
+  std::string line(buffer.data());
+  while (line.ends_with('\n')) line.pop_back();
+  warn_("rocksdb: " + line);
 }
 
 }  // namespace annulus

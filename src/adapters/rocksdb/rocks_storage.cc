@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,15 @@ constexpr uint64_t kLogBytesMax = 64 * kMiB;
 
 // In the order of ColumnFamily. The names are on disk.
 constexpr std::array<const char*, kColumnFamilies> kFamilyNames = {"data", "hint", "tree", "meta"};
+
+RocksOptions WithDefaults(RocksOptions options) {
+  if (options.warn == nullptr) {
+    options.warn = [](const std::string& line) {
+      std::fprintf(stderr, "annulus: %s\n", line.c_str());
+    };
+  }
+  return options;
+}
 
 size_t MemoryBytes(const RocksOptions& options) {
   if (options.memory_bytes == 0) return StorageMemoryBytes(MemoryLimitBytes());
@@ -102,7 +112,7 @@ rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, rocksdb::Env* en
   db.skip_stats_update_on_db_open = true;  // Reads of every table, at each start.
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
-  db.info_log = std::make_shared<RocksLog>();
+  db.info_log = std::make_shared<RocksLog>(options.warn);
   return db;
 }
 
@@ -183,7 +193,7 @@ absl::StatusOr<std::unique_ptr<RocksStorage>> RocksStorage::Open(RocksOptions op
 }
 
 RocksStorage::RocksStorage(RocksOptions options, Loop* loop)
-    : options_(std::move(options)), loop_(loop) {}
+    : options_(WithDefaults(std::move(options))), loop_(loop) {}
 
 absl::Status RocksStorage::OpenDatabase() {
   disk_ = std::make_shared<GuardedDisk>(options_.env != nullptr ? options_.env->GetFileSystem()
@@ -208,10 +218,10 @@ absl::Status RocksStorage::OpenDatabase() {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::Status status = rocksdb::DB::Open(db_options, options_.path, families, &handles, &db);
   if (status.IsCorruption() && options_.sync && FindLogDamage(options_.path) == LogDamage::kTail) {
-    std::fprintf(stderr,
-                 "annulus: the log under %s ends in a write that was cut short; it was never "
-                 "acknowledged and is dropped (%s)\n",
-                 options_.path.c_str(), status.ToString().c_str());
+    options_.warn(absl::StrCat("the log under ", options_.path,
+                               " ends in a write that was cut short; it was never acknowledged and "
+                               "is dropped (",
+                               status.ToString(), ")"));
     db_options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
     status = rocksdb::DB::Open(db_options, options_.path, families, &handles, &db);
   }

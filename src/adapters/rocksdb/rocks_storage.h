@@ -2,9 +2,9 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,6 +41,9 @@ struct RocksOptions {
   int reader_threads = 2;
   // Tables kept open. 0: half of the descriptors that the process may have.
   int open_files_max = 0;
+  // Takes warnings of the database, a line each, from any thread, and must not wait. Null: they go
+  // to standard error.
+  std::function<void(const std::string&)> warn;
   // Where RocksDB counts; may be null, which is a few percent faster.
   std::shared_ptr<rocksdb::Statistics> statistics;
   // The operating system as RocksDB sees it; null: the real one. Tests put failing disks here.

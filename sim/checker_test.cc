@@ -1,0 +1,329 @@
+#include "sim/checker.h"
+
+#include <string>
+#include <vector>
+
+#include "base/checksum.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace annulus::sim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// Histories made by hand: three owners, one item, milliseconds.
+class CheckerTest : public testing::Test {
+ protected:
+  static Instant At(int ms) { return Instant(ms * 1ms); }
+
+  WriteId Put(int from, int to, uint32_t w, std::vector<WriteId> covers = {}) {
+    return Write(WriteOp::Kind::kPut, from, to, w, std::move(covers));
+  }
+  WriteId Delete(int from, int to, uint32_t w, std::vector<WriteId> covers) {
+    return Write(WriteOp::Kind::kDelete, from, to, w, std::move(covers));
+  }
+  WriteId BlindDelete(int from, int to, uint32_t w) {
+    return Write(WriteOp::Kind::kBlindDelete, from, to, w, {});
+  }
+  // Ends as the outcome says; unknown at first.
+  WriteId Failed(int from, int to, Outcome outcome, std::vector<WriteId> covers = {}) {
+    const WriteId id = Put(from, to, 2, std::move(covers));
+    history_.write(id).outcome = outcome;
+    history_.write(id).error = "made up";
+    return id;
+  }
+  size_t Get(int from, int to, uint32_t r, std::vector<WriteId> shown) {
+    const size_t index = history_.NewRead(2, key_, At(from));
+    ReadOp& read = history_.read(index);
+    read.returned = At(to);
+    read.r = r;
+    read.ok = true;
+    read.shown = std::move(shown);
+    return index;
+  }
+  void LastRead(std::vector<WriteId> shown) {
+    const size_t index = Get(900, 901, 3, std::move(shown));
+    history_.read(index).final = true;
+  }
+  std::vector<Rule> Broken() {
+    std::vector<Rule> rules;
+    for (const Violation& violation : Check(history_).violations) rules.push_back(violation.rule);
+    return rules;
+  }
+
+  History history_{3};
+  uint32_t key_ = history_.AddKey({.bucket = "default", .key = "k"}, false);
+
+ private:
+  WriteId Write(WriteOp::Kind kind, int from, int to, uint32_t w, std::vector<WriteId> covers) {
+    WriteOp& write = history_.NewWrite(1, key_, kind, At(from));
+    write.returned = At(to);
+    write.attempts = 1;
+    write.w = write.acks = w;
+    write.outcome = Outcome::kApplied;
+    write.covers = std::move(covers);
+    write.value_hash = Hash64(History::ValueOf(write.id, {}, 0));
+    return write.id;
+  }
+};
+
+TEST_F(CheckerTest, AQuietHistoryIsFine) {
+  const WriteId a = Put(0, 1, 2);
+  Get(2, 3, 2, {a});
+  const WriteId b = Put(4, 5, 2, {a});
+  Get(6, 7, 2, {b});
+  LastRead({b});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AnAcknowledgedWriteThatIsGoneIsLost) {
+  Put(0, 1, 1);
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+}
+
+TEST_F(CheckerTest, AWriteThatWasShownIsKeptEvenIfItsOutcomeIsUnknown) {
+  const WriteId a = Failed(0, 1, Outcome::kUnknown);
+  LastRead({});
+  EXPECT_THAT(Broken(), IsEmpty());  // It may never have been.
+  Get(2, 3, 1, {a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+}
+
+TEST_F(CheckerTest, AnUnknownWriteMayReplaceForEver) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Failed(2, 3, Outcome::kUnknown, {a});
+  Get(4, 5, 3, {a});
+  LastRead({b});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AWriteThatWasNotAppliedReplacesNothing) {
+  const WriteId a = Put(0, 1, 2);
+  Failed(2, 3, Outcome::kNotApplied, {a});
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+}
+
+TEST_F(CheckerTest, AContextThatShowedSomethingElseReplacesNothing) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(2, 3, 2);
+  const WriteId c = Put(4, 5, 2, {b});
+  LastRead({c});
+  const CheckResult result = Check(history_);
+  ASSERT_EQ(result.violations.size(), 1u);
+  EXPECT_EQ(result.violations[0].rule, Rule::kLost);
+  EXPECT_EQ(result.violations[0].write, a);
+}
+
+TEST_F(CheckerTest, OverlappingQuorumsSeeEachOther) {
+  const WriteId a = Put(0, 1, 2);
+  Get(2, 3, 2, {});
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed));
+}
+
+TEST_F(CheckerTest, QuorumsThatDoNotOverlapNeedNot) {
+  const WriteId a = Put(0, 1, 1);
+  Get(2, 3, 2, {});
+  const WriteId b = Put(4, 5, 2);
+  Get(6, 7, 1, {});
+  LastRead({a, b});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AReadThatBeganBeforeTheAcknowledgementNeedNotSeeIt) {
+  const WriteId a = Put(0, 5, 3);
+  Get(4, 9, 3, {});
+  LastRead({a});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, WhatIsReplacedDuringAReadMayBeMissing) {
+  const WriteId a = Put(0, 1, 3);
+  const size_t read = Get(2, 9, 3, {});
+  const WriteId b = Put(8, 12, 3, {a});
+  LastRead({b});
+  EXPECT_THAT(Broken(), IsEmpty());
+  history_.read(read).returned = At(7);
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed));
+}
+
+TEST_F(CheckerTest, WhatAnAcknowledgedWriteReplacedDoesNotReturn) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(2, 3, 2, {a});
+  Get(4, 5, 1, {a});  // One replica may be behind.
+  EXPECT_THAT(Broken(), IsEmpty());
+  Get(6, 7, 2, {a, b});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+}
+
+TEST_F(CheckerTest, WhatWasDeletedDoesNotComeBackAtTheEnd) {
+  const WriteId a = Put(0, 1, 2);
+  Delete(2, 3, 1, {a});
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+}
+
+TEST_F(CheckerTest, RequestsThatWentToSeveralMintersAreExemptAndCounted) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(2, 3, 2, {a});
+  LastRead({a, b});
+  history_.OnForwardArrived(a, 1, false);
+  history_.OnForwardAnswered(a, At(1));
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  history_.OnForwardArrived(a, 2, false);
+  history_.OnForwardAnswered(a, At(1));
+  const CheckResult result = Check(history_);
+  EXPECT_THAT(result.violations, IsEmpty());
+  EXPECT_EQ(result.exempted, 1u);
+}
+
+TEST_F(CheckerTest, ARepeatToOneMinterIsExemptOnlyAfterAWriteOverIt) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(5, 6, 2, {a});
+  LastRead({a, b});
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    history_.OnForwardArrived(a, 1, false);
+    history_.OnForwardAnswered(a, At(1 + repeat));
+  }
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));  // It should have been recognised.
+  history_.OnForwardArrived(a, 1, false);
+  history_.OnForwardAnswered(a, At(5));
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, NobodyReadsWhatNobodyWrote) {
+  const WriteId a = Put(10, 11, 2);
+  const size_t read = Get(2, 3, 2, {a});
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kInvented));  // Before it was written.
+  history_.read(read).shown.clear();
+  history_.Show(&history_.read(read), "12345:x");
+  history_.Show(&history_.read(read), History::ValueOf(a, {}, 0) + "!");
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kInvented, Rule::kInvented));
+}
+
+TEST_F(CheckerTest, AValueOfAnotherItemIsInvented) {
+  const WriteId a = Put(0, 1, 2);
+  const uint32_t other = history_.AddKey({.bucket = "default", .key = "other"}, false);
+  LastRead({a});
+  ReadOp& read = history_.read(history_.NewRead(1, other, At(2)));
+  read.ok = true;
+  read.r = 1;
+  read.returned = At(3);
+  history_.Show(&read, History::ValueOf(a, {}, 0));
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kInvented));
+}
+
+TEST_F(CheckerTest, WhatWasNotAppliedIsNeverSeen) {
+  const WriteId a = Failed(0, 1, Outcome::kNotApplied);
+  Get(2, 3, 1, {a});
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kContradicted, Rule::kContradicted));
+}
+
+TEST_F(CheckerTest, AFailureSaysHowItEnded) {
+  Failed(0, 1, Outcome::kNone);
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kContradicted));
+}
+
+TEST_F(CheckerTest, AnAcknowledgementHasTheOwnersItWasAskedFor) {
+  const WriteId a = Put(0, 1, 2);
+  history_.write(a).acks = 1;
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kContradicted));
+}
+
+TEST_F(CheckerTest, ABlindDeleteMayCoverWhatWasThereButNotWhatCameLater) {
+  Put(0, 1, 3);
+  Put(2, 9, 3);
+  BlindDelete(8, 10, 2);
+  LastRead({});
+  EXPECT_THAT(Broken(), IsEmpty());
+  Put(11, 12, 1);
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+}
+
+TEST_F(CheckerTest, ABlindDeleteIsOpenUntilItsLastForwardIsAnswered) {
+  const WriteId gone = BlindDelete(0, 5, 2);
+  Put(6, 7, 3);
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+  for (const int minter : {1, 2}) {
+    history_.OnForwardArrived(gone, minter, false);
+    history_.OnForwardAnswered(gone, At(8));
+  }
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AnUnknownBlindDeleteIsOpenForEver) {
+  const WriteId gone = BlindDelete(0, 5, 2);
+  history_.write(gone).outcome = Outcome::kUnknown;
+  Put(100, 101, 3);
+  LastRead({});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AtLeastHoldsAtAnyR) {
+  const WriteId a = Put(0, 1, 1);
+  const WriteId b = Put(2, 3, 1, {a});
+  const size_t read = Get(4, 5, 1, {b});
+  LastRead({b});
+  history_.read(read).at_least = {b};
+  EXPECT_THAT(Broken(), IsEmpty());
+  history_.read(read).shown = {};
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed));
+  history_.read(read).shown = {a, b};
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+}
+
+TEST_F(CheckerTest, AnItemThatCanNotBeReadAtTheEndIsUnreachable) {
+  LastRead({});
+  ReadOp& read = history_.read(0);
+  read.ok = false;
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kUnreachable));
+}
+
+TEST(CheckerOfCounters, AnElementThatWasAddedStays) {
+  History history(3);
+  const uint32_t key = history.AddKey({.bucket = "default", .key = "counter"}, true);
+  std::vector<WriteId> elements;
+  std::vector<Bytes> values;
+  for (int i = 0; i < 2; ++i) {
+    WriteOp& write = history.NewWrite(1, key, WriteOp::Kind::kPut, Instant(i * 10ms));
+    write.returned = Instant(i * 10ms + 1ms);
+    write.w = write.acks = 2;
+    write.outcome = Outcome::kApplied;
+    if (i == 1) write.covers = {1};
+    elements = {write.id};  // The second forgets the first, that its context covers.
+    values.push_back(History::ValueOf(write.id, elements, 0));
+    write.value_hash = Hash64(values.back());
+  }
+  ReadOp& read = history.read(history.NewRead(0, key, Instant(1s)));
+  read.returned = Instant(1s + 1ms);
+  read.r = 3;
+  read.ok = read.final = true;
+  history.Show(&read, values[1]);
+  const CheckResult result = Check(history);
+  ASSERT_EQ(result.violations.size(), 1u);
+  EXPECT_EQ(result.violations[0].rule, Rule::kElementLost);
+  EXPECT_EQ(result.violations[0].write, 1u);
+}
+
+TEST(HistoryTest, ValuesAndRequestIdsNameTheirWrites) {
+  RequestId id;
+  const Bytes bytes = History::RequestIdOf(42);
+  ASSERT_EQ(bytes.size(), id.size());
+  std::copy(bytes.begin(), bytes.end(), id.begin());
+  EXPECT_EQ(History::WriteOf(id), 42u);
+  EXPECT_EQ(History::WriteOf(RequestId{}), 0u);
+  EXPECT_EQ(History::ValueOf(3, {1, 2}, 0), "3:1,2:");
+  EXPECT_EQ(History::ValueOf(3, {}, 100).size(), 100u);
+}
+
+}  // namespace
+}  // namespace annulus::sim

@@ -1,0 +1,239 @@
+#include "adapters/grpc/peer_codec.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace annulus {
+namespace {
+
+namespace pb = peer::v1;
+
+const std::string kRaw("\x00\xff\x80key", 6);
+
+VersionVector SomeVector() {
+  VersionVector vector;
+  for (uint64_t counter : {1, 2, 5}) vector.Add({ActorId(7), counter});
+  vector.Add({ActorId(std::numeric_limits<uint64_t>::max()), 1});
+  return vector;
+}
+
+RequestId SomeRequestId() {
+  RequestId id;
+  for (size_t i = 0; i < id.size(); ++i) id[i] = static_cast<char>(250 + i);
+  return id;
+}
+
+// Over the wire's bytes, as the real thing goes.
+template <class Request>
+Request Pass(Request request) {
+  pb::Request wire;
+  EncodeRequest(std::move(request), &wire);
+  pb::Request arrived;
+  EXPECT_TRUE(arrived.ParseFromString(wire.SerializeAsString()));
+  absl::StatusOr<PeerRequest> decoded = DecodeRequest(&arrived);
+  EXPECT_TRUE(decoded.ok()) << decoded.status();
+  return std::get<Request>(*std::move(decoded));
+}
+
+template <class Reply>
+Reply PassReply(Reply reply) {
+  pb::Reply wire;
+  EncodeReply(PeerReply(std::move(reply)), &wire);
+  pb::Reply arrived;
+  EXPECT_TRUE(arrived.ParseFromString(wire.SerializeAsString()));
+  PeerResult decoded = DecodeReply(&arrived);
+  EXPECT_TRUE(decoded.ok()) << decoded.status();
+  return std::get<Reply>(*std::move(decoded));
+}
+
+TEST(PeerCodec, PassesIntroduceAndPing) {
+  Pass(IntroduceRequest{});
+  Pass(PingRequest{});
+  const IntroduceReply reply = PassReply(IntroduceReply{.cluster = "c",
+                                                        .name = "n",
+                                                        .id = NodeId(~0ull),
+                                                        .incarnation = Incarnation(3),
+                                                        .storage = false,
+                                                        .peer_address = "a:1",
+                                                        .client_address = "a:2",
+                                                        .zone = "z",
+                                                        .layout = kRaw,
+                                                        .formation_digest = 99});
+  EXPECT_EQ(reply.cluster, "c");
+  EXPECT_EQ(reply.name, "n");
+  EXPECT_EQ(reply.id, NodeId(~0ull));
+  EXPECT_EQ(reply.incarnation, Incarnation(3));
+  EXPECT_FALSE(reply.storage);
+  EXPECT_EQ(reply.peer_address, "a:1");
+  EXPECT_EQ(reply.client_address, "a:2");
+  EXPECT_EQ(reply.zone, "z");
+  EXPECT_EQ(reply.layout, kRaw);
+  EXPECT_EQ(reply.formation_digest, 99u);
+
+  const PingReply ping = PassReply(
+      PingReply{.incarnation = Incarnation(9), .layout_version = LayoutVersion(12)});
+  EXPECT_EQ(ping.incarnation, Incarnation(9));
+  EXPECT_EQ(ping.layout_version, LayoutVersion(12));
+}
+
+TEST(PeerCodec, PassesForward) {
+  const ForwardRequest request = Pass(ForwardRequest{.item = {"b", kRaw, "s"},
+                                                     .value = kRaw,
+                                                     .tombstone = true,
+                                                     .blind_delete = true,
+                                                     .context = SomeVector(),
+                                                     .request_id = SomeRequestId(),
+                                                     .acks_required = 2,
+                                                     .expires = WallTime{-5},
+                                                     .explain = true});
+  EXPECT_EQ(request.item, (Item{"b", kRaw, "s"}));
+  EXPECT_EQ(request.value, kRaw);
+  EXPECT_TRUE(request.tombstone);
+  EXPECT_TRUE(request.blind_delete);
+  EXPECT_EQ(request.context, SomeVector());
+  EXPECT_EQ(request.request_id, SomeRequestId());
+  EXPECT_EQ(request.acks_required, 2u);
+  EXPECT_EQ(request.expires, WallTime{-5});
+  EXPECT_TRUE(request.explain);
+
+  ForwardReply reply{.dot = {ActorId(1), 2},
+                     .context = SomeVector(),
+                     .acks = {1, 2, 3},
+                     .durable = false,
+                     .siblings = 4};
+  reply.hops.push_back(
+      {.node = NodeId(5), .kind = 3, .answer = "ok", .asked_us = 6, .answered_us = 7});
+  reply = PassReply(reply);
+  EXPECT_EQ(reply.dot, (Dot{ActorId(1), 2}));
+  EXPECT_EQ(reply.context, SomeVector());
+  EXPECT_EQ(reply.acks, (Acks{1, 2, 3}));
+  EXPECT_FALSE(reply.durable);
+  EXPECT_EQ(reply.siblings, 4u);
+  ASSERT_EQ(reply.hops.size(), 1u);
+  EXPECT_EQ(reply.hops[0].node, NodeId(5));
+  EXPECT_EQ(reply.hops[0].kind, 3);
+  EXPECT_EQ(reply.hops[0].answer, "ok");
+  EXPECT_EQ(reply.hops[0].asked_us, 6u);
+  EXPECT_EQ(reply.hops[0].answered_us, 7u);
+}
+
+TEST(PeerCodec, PassesReplicate) {
+  const ReplicateRequest request =
+      Pass(ReplicateRequest{.item = {"b", "k", ""}, .record = kRaw, .epoch = Epoch(8)});
+  EXPECT_EQ(request.item, (Item{"b", "k", ""}));
+  EXPECT_EQ(request.record, kRaw);
+  EXPECT_EQ(request.epoch, Epoch(8));
+  EXPECT_TRUE(PassReply(ReplicateReply{.durable = true}).durable);
+  EXPECT_FALSE(PassReply(ReplicateReply{.durable = false}).durable);
+}
+
+TEST(PeerCodec, PassesRead) {
+  const ReadRequest request = Pass(ReadRequest{
+      .item = {"b", "k", "s"}, .whole_up_to_bytes = std::numeric_limits<uint64_t>::max()});
+  EXPECT_EQ(request.item, (Item{"b", "k", "s"}));
+  EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
+
+  ReadReply reply = PassReply(ReadReply{
+      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2)});
+  EXPECT_TRUE(reply.found);
+  EXPECT_EQ(reply.record, kRaw);
+  EXPECT_EQ(reply.digest, ~0ull);
+  EXPECT_EQ(reply.epoch, Epoch(2));
+  // An empty record is not the same as none.
+  EXPECT_EQ(PassReply(ReadReply{.found = true, .record = ""}).record, "");
+  EXPECT_EQ(PassReply(ReadReply{.found = true}).record, std::nullopt);
+}
+
+TEST(PeerCodec, PassesRange) {
+  const RangeRequest request = Pass(RangeRequest{.partition = PartitionId(255),
+                                                 .begin = kRaw,
+                                                 .end = "z",
+                                                 .values = true,
+                                                 .entries_max = 10,
+                                                 .bytes_max = 1 << 20});
+  EXPECT_EQ(request.partition, PartitionId(255));
+  EXPECT_EQ(request.begin, kRaw);
+  EXPECT_EQ(request.end, "z");
+  EXPECT_TRUE(request.values);
+  EXPECT_EQ(request.entries_max, 10u);
+  EXPECT_EQ(request.bytes_max, 1u << 20);
+
+  const RangeReply reply = PassReply(
+      RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4)});
+  ASSERT_EQ(reply.entries.size(), 2u);
+  EXPECT_EQ(reply.entries[0].data_key, "k1");
+  EXPECT_EQ(reply.entries[0].record, kRaw);
+  EXPECT_EQ(reply.entries[1].data_key, "k2");
+  EXPECT_TRUE(reply.more);
+  EXPECT_EQ(reply.epoch, Epoch(4));
+}
+
+TEST(PeerCodec, PassesErrorsWithTheirDetails) {
+  const ErrorDetails details{.reason = "QUORUM_NOT_REACHED",
+                             .outcome = Outcome::kUnknown,
+                             .acks = {1, 0, 2},
+                             .retry_after = 1500us};
+  pb::Reply wire;
+  EncodeReply(WithDetails(absl::UnavailableError("two owners are silent"), details), &wire);
+  const PeerResult decoded = DecodeReply(&wire);
+  EXPECT_EQ(decoded.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(decoded.status().message(), "two owners are silent");
+  EXPECT_EQ(DetailsOf(decoded.status()), details);
+}
+
+TEST(PeerCodec, RefusesARequestIdOfTheWrongLength) {
+  for (const char* id : {"", "short", "seventeen bytes.."}) {
+    pb::Request wire;
+    wire.mutable_forward()->set_request_id(id);
+    SomeVector().EncodeTo(wire.mutable_forward()->mutable_context());
+    EXPECT_EQ(DecodeRequest(&wire).status().code(), absl::StatusCode::kInvalidArgument) << id;
+  }
+}
+
+TEST(PeerCodec, RefusesADamagedVector) {
+  Bytes good;
+  SomeVector().EncodeTo(&good);
+  for (const Bytes& bad : {good.substr(0, good.size() - 1), good + "x", Bytes("\xff\xff\xff")}) {
+    pb::Request request;
+    request.mutable_forward()->set_request_id(std::string(16, 'r'));
+    request.mutable_forward()->set_context(bad);
+    EXPECT_EQ(DecodeRequest(&request).status().code(), absl::StatusCode::kDataLoss);
+    pb::Reply reply;
+    reply.mutable_forward()->set_context(bad);
+    EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(PeerCodec, RefusesWhatItDoesNotKnow) {
+  pb::Request request;
+  EXPECT_EQ(DecodeRequest(&request).status().code(), absl::StatusCode::kInvalidArgument);
+  pb::Reply reply;
+  EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kInvalidArgument);
+  reply.mutable_error()->set_code(0);
+  EXPECT_FALSE(DecodeReply(&reply).ok());
+  reply.mutable_error()->set_code(4711);
+  reply.mutable_error()->set_outcome(17);
+  EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kUnknown);
+  EXPECT_EQ(DetailsOf(DecodeReply(&reply).status()).outcome, Outcome::kUnknown);
+}
+
+TEST(PeerCodec, MovesValuesInsteadOfCopyingThem) {
+  Bytes record(1 << 20, 'r');
+  const char* bytes = record.data();
+  pb::Request wire;
+  EncodeRequest(ReplicateRequest{.item = {"b", "k", ""}, .record = std::move(record)}, &wire);
+  EXPECT_EQ(wire.replicate().record().data(), bytes);
+  absl::StatusOr<PeerRequest> decoded = DecodeRequest(&wire);
+  EXPECT_EQ(std::get<ReplicateRequest>(*decoded).record.data(), bytes);
+}
+
+TEST(PeerCodec, EstimatesSizesFromTheBytesInside) {
+  EXPECT_GT(ApproximateSize(PeerRequest(ReplicateRequest{.record = Bytes(1000, 'r')})), 1000u);
+  EXPECT_LT(ApproximateSize(PeerRequest(ReplicateRequest{.record = Bytes(1000, 'r')})), 1200u);
+  EXPECT_GT(ApproximateSize(PeerReply(ReadReply{.record = Bytes(1000, 'r')})), 1000u);
+  EXPECT_GT(ApproximateSize(PeerReply(RangeReply{.entries = {{"k", Bytes(1000, 'r')}}})), 1000u);
+}
+
+}  // namespace
+}  // namespace annulus
