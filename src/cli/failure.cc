@@ -75,6 +75,14 @@ std::string Advice(const absl::Status& status, const ErrorDetails& details,
   }
 }
 
+// "put "k": what happened (CODE, REASON)"
+std::string Headline(absl::string_view what, const absl::Status& status) {
+  const std::string code = absl::StatusCodeToString(status.code());
+  const std::string reason = DetailsOf(status).reason;
+  return absl::StrCat(what, ": ", status.message(), " (", code,
+                      reason.empty() || reason == code ? "" : absl::StrCat(", ", reason), ")");
+}
+
 }  // namespace
 
 absl::Status FromGrpc(const grpc::Status& status, CallKind kind) {
@@ -181,15 +189,19 @@ absl::Status WithEarlierOutcome(absl::Status last, bool earlier_unknown) {
   return WithDetails(std::move(last), details);
 }
 
+std::string DescribeShort(absl::string_view what, const absl::Status& status) {
+  std::string text = Headline(what, status);
+  const Outcome outcome = DetailsOf(status).outcome;
+  if (outcome != Outcome::kNone) {
+    absl::StrAppend(&text, ", outcome ", std::string(ToString(outcome)));
+  }
+  return text;
+}
+
 std::string Describe(absl::string_view what, const absl::Status& status,
                      absl::string_view request_id) {
   const ErrorDetails details = DetailsOf(status);
-  const std::string code = absl::StatusCodeToString(status.code());
-  std::string text = absl::StrCat(what, ": ", status.message(), " (", code);
-  if (!details.reason.empty() && details.reason != code) {
-    absl::StrAppend(&text, ", ", details.reason);
-  }
-  text += ")";
+  std::string text = Headline(what, status);
   if (details.outcome == Outcome::kNotApplied) {
     text += "\n  outcome: NOT_APPLIED: no node holds it, now or later";
   } else if (details.outcome == Outcome::kUnknown) {

@@ -39,4 +39,7 @@ absl::Status WithEarlierOutcome(absl::Status last, bool earlier_unknown);
 std::string Describe(absl::string_view what, const absl::Status& status,
                      absl::string_view request_id = {});
 
+// The same in one line, without what to do: for one of many.
+std::string DescribeShort(absl::string_view what, const absl::Status& status);
+
 }  // namespace annulus::cli

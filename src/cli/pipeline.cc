@@ -87,11 +87,13 @@ Pipeline::~Pipeline() {
 
 absl::Status Pipeline::Connect() {
   std::unique_lock lock(mutex_);
-  const auto decided = [&] {
-    return LanesUp() > 0 || std::all_of(lanes_.begin(), lanes_.end(),
-                                        [](const auto& lane) { return lane->refused; });
+  const auto all_decided = [&] {
+    return std::all_of(lanes_.begin(), lanes_.end(),
+                       [](const auto& lane) { return lane->up || lane->refused; });
   };
-  room_.wait_for(lock, options_.client.connect_timeout + milliseconds(500), decided);
+  const auto deadline = Clock::now() + options_.client.connect_timeout + milliseconds(500);
+  room_.wait_until(lock, deadline, [&] { return LanesUp() > 0 || all_decided(); });
+  if (LanesUp() > 0) room_.wait_for(lock, milliseconds(200), all_decided);
   if (LanesUp() > 0) return absl::OkStatus();
   return UnreachableError(
       absl::StrCat("no connection to ", absl::StrJoin(options_.client.endpoints, ", ")),

@@ -50,7 +50,8 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  // Waits for the first connection. UNREACHABLE where every endpoint refuses.
+  // Waits for the connections: for one as long as it takes, for the others a moment more.
+  // UNREACHABLE where every endpoint refuses.
   absl::Status Connect();
 
   // Waits for room, then starts. A write without a request_id is given one.

@@ -146,9 +146,9 @@ void Importer::OnPut(const JobPtr& job, const absl::Status& status) {
 
 void Importer::End(const JobPtr& job) {
   if (!job->failure.ok()) {
-    complain_(Describe(absl::StrCat("line ", job->record.line, ", key \"",
-                                    PrintableShort(job->record.key, 60), "\""),
-                       job->failure));
+    complain_(DescribeShort(absl::StrCat("line ", job->record.line, ", key \"",
+                                         PrintableShort(job->record.key, 60), "\""),
+                            job->failure));
   }
   {
     std::lock_guard lock(mutex_);

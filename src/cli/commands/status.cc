@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/commands/commands.h"
 #include "cli/duration.h"
 #include "cli/encoding.h"
@@ -90,7 +91,7 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
          HumanDuration(static_cast<double>(status.uptime_s())), Printable(status.version())});
     for (const auto& member : status.members()) {
       members.emplace(member.name(), member);
-      views[member.name()][member.state()].insert(status.name());
+      views[member.name()][member.state()].insert(Printable(status.name()));
     }
   }
   std::string names;
@@ -105,16 +106,12 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   for (const auto& [name, member] : members) {
     std::string seen;
     const auto& states = views[name];
+    // What others see; its own word counts where nobody else was asked.
+    const size_t others = states.size() - states.count("self");
     for (const auto& [state, by] : states) {
-      // "self" of the member itself says that it is up.
-      absl::StrAppend(&seen, seen.empty() ? "" : ", ", Printable(state));
-      if (states.size() == 1 || state == "self") continue;
-      absl::StrAppend(&seen, " by ");
-      std::string list;
-      for (const std::string& process : by) {
-        absl::StrAppend(&list, list.empty() ? "" : "+", Printable(process));
-      }
-      seen += list;
+      if (state == "self" && others > 0) continue;
+      absl::StrAppend(&seen, seen.empty() ? "" : ", ", state == "self" ? "up" : Printable(state));
+      if (others > 1) absl::StrAppend(&seen, " by ", absl::StrJoin(by, "+"));
     }
     table.Add({Printable(name), member.node_id() == 0 ? "-" : HexId(member.node_id()),
                Printable(member.client_address()), Printable(member.peer_address()),

@@ -211,8 +211,14 @@ bool Supervisor::Reap() {
     any = true;
     const pid_t pid = std::exchange(node.pid, 0);
     if (stopping_) continue;
-    last_end_ = absl::StrCat(node.name, " (pid ", pid, ") ", HowItEnded(status),
-                             "; the end of its log ", node.log, ":\n", LastLines(node.log, 8));
+    last_end_ =
+        absl::StrCat(node.name, " (pid ", pid, ") ", HowItEnded(status), "; its log is ", node.log);
+    // Who was killed from outside has nothing to say about it.
+    if (!WIFSIGNALED(status) || WTERMSIG(status) == SIGABRT) {
+      absl::StrAppend(&last_end_, ", which ends:\n", LastLines(node.log, 5));
+    } else {
+      last_end_ += "\n";
+    }
     if (node.id.empty()) continue;  // Still starting: StartAll() reports it.
     std::fprintf(stderr, "annulus dev: %s", last_end_.c_str());
     if (options_.restart) {

@@ -78,7 +78,7 @@ void Verifier::Compare(Record record) {
                      const bool failed = !result.ok();
                      bool missing = false, different = false;
                      if (failed) {
-                       complaint = Describe(name, result.status());
+                       complaint = DescribeShort(name, result.status());
                      } else if (const std::string difference = Difference(*expected, result->get());
                                 !difference.empty()) {
                        missing = result->get().siblings().empty();
