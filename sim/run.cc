@@ -51,6 +51,8 @@ ClusterOptions ShapeOf(World* world, const RunOptions& options) {
   cluster.replicas = shape.Chance(0.12) ? (shape.Chance(0.5) && cluster.nodes >= 5 ? 5 : 2) : 3;
   cluster.partitions = 1u << shape.Between(2, 5);
   cluster.sync = options.sync;
+  // Short patience makes second questions, and so second answers, common.
+  cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
   // A limit that is met.
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
   return cluster;

@@ -29,7 +29,7 @@ Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
       random_(world_->random().Fork()) {
   line_.set_answer_loss(options.answer_loss);
   one_chance_ = random_.Fraction() * 0.4;
-  all_chance_ = random_.Fraction() * 0.25;
+  all_chance_ = random_.Fraction() * 0.4;
   for (int i = 0; i < options.keys; ++i) {
     const Use use = i % 8 < 2   ? Use::kCounter
                     : i % 8 < 5 ? Use::kRegister
