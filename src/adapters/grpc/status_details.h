@@ -8,7 +8,7 @@ namespace annulus {
 
 // How a failure leaves the public door: the code, the message, and in the details (the metadata
 // "grpc-status-details-bin") a google.rpc.Status with
-// - google.rpc.ErrorInfo: domain "annulus", the reason; of a write that got as far as having one, the
+// - google.rpc.ErrorInfo: domain "annulus", the reason; of a write whose end is known or doubted, the
 //   metadata "outcome", "acks_primaries", "acks_fallbacks" and "acks_required";
 // - google.rpc.RetryInfo, where it is known when to try again.
 //
