@@ -34,6 +34,12 @@ struct Event {
   auto operator<=>(const Event&) const = default;
 };
 
+// A copy of a forward may be minted after its original was refused: no stream makes copies, so that
+// is for no node to prevent.
+bool MayHaveHappened(const WriteOp& write) {
+  return write.outcome != Outcome::kNotApplied || write.copied;
+}
+
 class KeyChecker {
  public:
   KeyChecker(const History& history, uint32_t key, std::vector<ValueState>* states,
@@ -58,6 +64,7 @@ class KeyChecker {
   void Must(WriteId id, uint32_t held_by);
   void CheckShown(const ReadOp& read, WriteId id);
   void CheckElements(const ReadOp& read);
+  void CheckStatus(WriteId id, absl::StatusCode code, const std::string& error);
   void CheckAtLeast(const ReadOp& read);
   static Instant EndOfBlindDelete(const WriteOp& write);
   bool Exempt(const WriteOp& write, const ValueState& state) const;
@@ -94,7 +101,7 @@ void KeyChecker::Run(std::vector<Event> events) {
 }
 
 void KeyChecker::BeginWrite(const WriteOp& write) {
-  if (write.outcome == Outcome::kNotApplied) return;
+  if (!MayHaveHappened(write)) return;
   for (const WriteId id : write.covers) {
     ValueState& state = states_[id];
     state.maybe_replaced = true;
@@ -118,6 +125,7 @@ void KeyChecker::EndWrite(const WriteOp& write) {
     Fail(Rule::kContradicted, write.id,
          absl::StrCat("v", write.id, " failed without saying how it ended: ", write.error));
   }
+  CheckStatus(write.id, write.code, write.error);
   if (write.outcome != Outcome::kApplied) return;
   if (write.acks < write.w) {
     Fail(Rule::kContradicted, write.id,
@@ -156,6 +164,7 @@ void KeyChecker::BeginRead(size_t index) {
 
 void KeyChecker::EndRead(size_t index) {
   const ReadOp& read = history_.reads()[index];
+  CheckStatus(0, read.code, read.error);
   if (!read.ok) {
     if (read.final) {
       Fail(Rule::kUnreachable, 0,
@@ -200,7 +209,9 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
   if (write.invoked > read.returned) {
     Fail(Rule::kInvented, id, absl::StrCat("v", id, " is shown before it was written"));
   }
-  if (write.outcome == Outcome::kNotApplied) {
+  if (write.outcome == Outcome::kNotApplied && MayHaveHappened(write)) {
+    ++result_->exempted;
+  } else if (write.outcome == Outcome::kNotApplied) {
     Fail(Rule::kContradicted, id,
          absl::StrCat("v", id, " is shown, although its write said NOT_APPLIED (", write.error,
                       ")"));
@@ -220,6 +231,18 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
   }
   // Nothing unsynced is read: what was shown lies durably with some owner.
   Must(id, 1);
+}
+
+void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::string& error) {
+  switch (code) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+      return;
+    default:
+      Fail(Rule::kBadStatus, id, absl::StrCat("a request that is in order ends with ", error));
+  }
 }
 
 // Whatever r is: what the given context was known to cover is shown, or was replaced; and what the
@@ -290,6 +313,8 @@ std::string_view ToString(Rule rule) {
       return "RETURNED";
     case Rule::kContradicted:
       return "CONTRADICTED";
+    case Rule::kBadStatus:
+      return "BAD STATUS";
     case Rule::kElementLost:
       return "ELEMENT LOST";
     case Rule::kUnreachable:

@@ -31,6 +31,9 @@ enum class Rule : uint8_t {
   // 4: a value of a write that said NOT_APPLIED; a failure that does not say how it ended; an
   // acknowledgement with fewer durable owners than were asked for.
   kContradicted,
+  // An error whose code the contract does not have for a request that is in order (DESIGN section
+  // 3).
+  kBadStatus,
   // 1, end to end: an element that was added to a counter's set is in none at the end.
   kElementLost,
   // 5: after the last fault, an item can not be read.

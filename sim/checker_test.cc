@@ -225,6 +225,15 @@ TEST_F(CheckerTest, WhatWasNotAppliedIsNeverSeen) {
   EXPECT_THAT(Broken(), ElementsAre(Rule::kContradicted, Rule::kContradicted));
 }
 
+TEST_F(CheckerTest, ACopyOfARefusedForwardIsExemptAndCounted) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Failed(2, 3, Outcome::kNotApplied, {a});
+  LastRead({b});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost, Rule::kContradicted));
+  history_.OnForwardArrived(b, 1, false, /*copy=*/true);
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
 TEST_F(CheckerTest, AFailureSaysHowItEnded) {
   Failed(0, 1, Outcome::kNone);
   LastRead({});

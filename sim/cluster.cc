@@ -164,6 +164,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.replicas = options_.replicas;
   options.secrets = {"a secret of the simulated cluster"};
   options.silence_max = options_.silence_max;
+  options.limits.siblings_max = options_.siblings_max;
   return options;
 }
 

@@ -26,6 +26,7 @@ struct ClusterOptions {
   uint32_t partitions = 16;
   bool sync = true;
   Duration silence_max = 150ms;
+  size_t siblings_max = 100;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;
 };

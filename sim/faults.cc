@@ -87,7 +87,7 @@ Faults::Faults(Cluster* cluster, uint32_t without)
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     if ((without >> kind) & 1) weights_[kind] = 0;
   }
-  calm_ = Between(300ms, 2500ms);
+  calm_ = Between(200ms, 2500ms);
 }
 
 Duration Faults::Between(Duration low, Duration high) {

@@ -109,10 +109,11 @@ WriteId History::WriteOf(const RequestId& request_id) {
   return TakeNumber(&text);
 }
 
-void History::OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost) {
+void History::OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost, bool copy) {
   if (id == 0 || id >= writes_.size()) return;
   WriteOp& write = writes_[id];
   ++write.forwards;
+  write.copied |= copy;
   if (write.forwards == 1) {
     write.minter = minter;
   } else if (write.minter != minter || may_have_lost) {

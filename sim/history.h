@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_id.h"
 #include "base/time.h"
@@ -39,7 +39,8 @@ struct WriteOp {
 
   Instant returned = kForever;
   Outcome outcome = Outcome::kUnknown;  // kApplied: acknowledged. Unknown is open for ever.
-  std::string error;                    // For people; empty where it was acknowledged.
+  absl::StatusCode code = absl::StatusCode::kOk;
+  std::string error;  // For people; empty where it was acknowledged.
   uint32_t acks = 0;
 
   // From the network: how its forwards went (see History::OnForwardArrived).
@@ -48,6 +49,7 @@ struct WriteOp {
   uint32_t forwards_answered = 0;
   Instant last_forward_answered;
   bool several_minters = false;
+  bool copied = false;  // The network made a copy of a forward.
 };
 
 struct ReadOp {
@@ -62,6 +64,7 @@ struct ReadOp {
   bool ok = false;
   bool final = false;    // Of all owners, after the last fault.
   bool of_scan = false;  // One item's part of a scan, which counts as one operation.
+  absl::StatusCode code = absl::StatusCode::kOk;
   std::string error;
   std::vector<WriteId> shown;
   // Values that name no write, or another one's bytes.
@@ -106,7 +109,7 @@ class History {
   // A forward of the write reached a process, whose present incarnation is `minter`. One that
   // reaches several minters can be minted several times (DESIGN section 13, promise 2), and so can
   // one whose minter may have lost the first mint (`may_have_lost`).
-  void OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost);
+  void OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost, bool copy = false);
   void OnForwardAnswered(WriteId id, Instant now);
 
   // The item's operations in the order of their invocation, for people.

@@ -12,6 +12,8 @@ namespace {
 
 // Nobody waits longer than this in simulated time: clients that take longer are stuck.
 constexpr Duration kClientsMax = 20min;
+constexpr Duration kFormationMax = 30s;
+constexpr double kEarlyFaultsChance = 0.15;
 // Long enough for every deadline and connection of the time before to end.
 constexpr Duration kQuiescence = 10s;
 constexpr Duration kFinalReadPatience = 30s;
@@ -21,11 +23,16 @@ class Watcher : public ForwardWatcher {
  public:
   Watcher(Cluster* cluster, History* history) : cluster_(cluster), history_(history) {}
 
-  void OnForwardArrived(const RequestId& request_id, uint16_t, uint16_t to) override {
+  void OnForwardArrived(const RequestId& request_id, uint16_t to, bool copy) override {
     SimProcess& process = cluster_->Process(to);
     const uint64_t incarnation = (uint64_t{to} << 32) | static_cast<uint32_t>(process.crashes());
     const bool may_have_lost = process.is_node() && process.disk().stats().failed_commits > 0;
-    history_->OnForwardArrived(History::WriteOf(request_id), incarnation, may_have_lost);
+    const WriteId id = History::WriteOf(request_id);
+    history_->OnForwardArrived(id, incarnation, may_have_lost, copy);
+    if (id != 0 && history_->write(id).forwards > 1) {
+      cluster_->world().Tell(absl::StrFormat("  v%d is forwarded to %s: its forward number %d", id,
+                                             process.name(), history_->write(id).forwards));
+    }
   }
   void OnForwardAnswered(const RequestId& request_id, uint16_t) override {
     history_->OnForwardAnswered(History::WriteOf(request_id), cluster_->world().now());
@@ -44,6 +51,10 @@ ClusterOptions ShapeOf(World* world, const RunOptions& options) {
   cluster.replicas = shape.Chance(0.12) ? (shape.Chance(0.5) && cluster.nodes >= 5 ? 5 : 2) : 3;
   cluster.partitions = 1u << shape.Between(2, 5);
   cluster.sync = options.sync;
+  // Short patience makes second questions, and so second answers, common.
+  cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
+  // A limit that is met.
+  if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
   return cluster;
 }
 
@@ -77,17 +88,19 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   world.Tell(absl::StrFormat("seed %d: %d nodes, %d coordinators, %d replicas, %d partitions%s",
                              seed, shape.nodes, shape.coordinators, shape.replicas,
                              shape.partitions, shape.sync ? "" : ", sync off"));
-  if (!cluster.WaitReady()) {
-    report.violations.push_back("the cluster does not form without faults");
-    report.story = world.story();
-    return report;
-  }
-  world.Tell("the cluster is formed");
-
   Workload workload(&cluster, &history, WorkOf(&world));
   Faults faults(&cluster, options.without);
+  // Some clusters meet their first faults while they form.
+  const bool early_faults = world.random().Chance(kEarlyFaultsChance);
+  if (early_faults) {
+    faults.Start();
+    cluster.WaitReady(kFormationMax);
+  } else if (!cluster.WaitReady(kFormationMax)) {
+    report.violations.push_back("the cluster does not form without faults");
+  }
+  world.Tell("the clients begin");
   workload.Start();
-  faults.Start();
+  if (!early_faults) faults.Start();
   const bool ended = world.RunUntil([&] { return workload.Done(); }, kClientsMax);
   faults.Heal();
   if (!ended) report.violations.push_back("clients are stuck");

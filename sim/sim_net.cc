@@ -379,7 +379,7 @@ void SimNet::Send(std::shared_ptr<Message> message) {
   if (path.duplicate > 0 && random_.Chance(path.duplicate)) {
     ++stats_.duplicated;
     world_->At(transport->loop_, at + UpTo(&random_, kDuplicateLag),
-               [this, message] { Arrive(message); });
+               [this, message] { Arrive(message, /*copy=*/true); });
   }
   world_->At(transport->loop_, at,
              [this, message = std::move(message)]() mutable { Arrive(std::move(message)); });
@@ -404,7 +404,7 @@ void SimNet::SendAgain(std::shared_ptr<Message> message, Duration wait) {
                 });
 }
 
-void SimNet::Arrive(std::shared_ptr<Message> message) {
+void SimNet::Arrive(std::shared_ptr<Message> message, bool copy) {
   const Connection& connection = connections_[message->connection];
   const bool back = message->is_reply;
   const uint16_t from = process_of_[back ? connection.to : connection.from];
@@ -439,10 +439,10 @@ void SimNet::Arrive(std::shared_ptr<Message> message) {
     }
     return;
   }
-  HandleRequest(transport, std::move(message));
+  HandleRequest(transport, std::move(message), copy);
 }
 
-void SimNet::HandleRequest(SimTransport* to, std::shared_ptr<Message> message) {
+void SimNet::HandleRequest(SimTransport* to, std::shared_ptr<Message> message, bool copy) {
   const Connection& connection = connections_[message->connection];
   const SimTransport* caller = Find(connection.from);
   PeerContext context;
@@ -454,7 +454,7 @@ void SimNet::HandleRequest(SimTransport* to, std::shared_ptr<Message> message) {
   if (const auto* request = std::get_if<ForwardRequest>(&message->request)) {
     forward = request->request_id;
     if (watcher_ != nullptr) {
-      watcher_->OnForwardArrived(*forward, process_of_[connection.from], to->loop_->process());
+      watcher_->OnForwardArrived(*forward, to->loop_->process(), copy);
     }
   }
   Replier replier(this, *message, forward, to->loop_->process());

@@ -52,7 +52,8 @@ class SimTransport;
 class ForwardWatcher {
  public:
   virtual ~ForwardWatcher() = default;
-  virtual void OnForwardArrived(const RequestId& request_id, uint16_t from, uint16_t to) = 0;
+  // `copy`: the network made this one.
+  virtual void OnForwardArrived(const RequestId& request_id, uint16_t to, bool copy) = 0;
   virtual void OnForwardAnswered(const RequestId& request_id, uint16_t to) = 0;
 };
 
@@ -131,8 +132,8 @@ class SimNet {
 
   void Send(std::shared_ptr<Message> message);
   void SendAgain(std::shared_ptr<Message> message, Duration wait);
-  void Arrive(std::shared_ptr<Message> message);
-  void HandleRequest(SimTransport* to, std::shared_ptr<Message> message);
+  void Arrive(std::shared_ptr<Message> message, bool copy = false);
+  void HandleRequest(SimTransport* to, std::shared_ptr<Message> message, bool copy);
 
   World* world_;
   uint16_t processes_;

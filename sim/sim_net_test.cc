@@ -38,10 +38,8 @@ class SimNetTest : public testing::Test {
     server_->Serve([this](PeerContext context, PeerRequest, PeerDone done) {
       ++handled_;
       deadline_left_ = context.deadline - server_loop_->Now();
-      PeerDone* kept = new PeerDone(std::move(done));
-      world_.After(server_loop_, work_, [kept, this] {
-        (*kept)(PeerReply(PingReply{.layout_version = LayoutVersion(handled_)}));
-        delete kept;
+      world_.After(server_loop_, work_, [this, done = std::move(done)]() mutable {
+        done(PeerReply(PingReply{.layout_version = LayoutVersion(handled_)}));
       });
     });
   }

@@ -29,7 +29,7 @@ Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
       random_(world_->random().Fork()) {
   line_.set_answer_loss(options.answer_loss);
   one_chance_ = random_.Fraction() * 0.4;
-  all_chance_ = random_.Fraction() * 0.25;
+  all_chance_ = random_.Fraction() * 0.4;
   for (int i = 0; i < options.keys; ++i) {
     const Use use = i % 8 < 2   ? Use::kCounter
                     : i % 8 < 5 ? Use::kRegister
@@ -40,7 +40,8 @@ Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
     // A sort key here and there: the rest of the item behaves as ever.
     if (random_.Chance(0.2)) item.sort_key = absl::StrCat("part-", i);
     uses_.push_back(use);
-    value_size_min_.push_back(random_.Chance(0.2) ? 1500 : 0);
+    // Around the size up to which replicas send whole records, and above it.
+    value_size_min_.push_back(random_.Chance(0.8) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
     history_->AddKey(std::move(item), use == Use::kCounter);
   }
   for (int i = 0; i < options.clients; ++i) {
@@ -206,6 +207,7 @@ void Workload::TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<Ge
   read.r = r;
   read.ok = answer.ok();
   if (!answer.ok()) {
+    read.code = answer.status().code();
     read.error = answer.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
     return;
   }
@@ -258,6 +260,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       write.outcome = Outcome::kApplied;
       write.returned = world_->now();
       write.acks = answer->acks.primaries + answer->acks.fallbacks;
+      write.code = absl::StatusCode::kOk;
       write.error.clear();
       Held& now_held = client->held[key];
       now_held.context = answer->context;
@@ -276,6 +279,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
     } else if (details.outcome != Outcome::kNotApplied && outcome != Outcome::kNone) {
       outcome = Outcome::kUnknown;
     }
+    write.code = answer.status().code();
     write.error = answer.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
     if (attempt >= kAttemptsMax || outcome == Outcome::kNone ||
         !client->random.Chance(kRetryChance)) {

@@ -41,8 +41,9 @@ Instant SimLoop::ToLocal(Instant world) const {
 Instant SimLoop::ToWorld(Instant local) const {
   const int64_t local_time = (local.time_since_epoch() - local_at_rate_).count();
   if (skew_.rate_ppm == 0) return rate_since_ + Duration(local_time);
-  // The integer arithmetic of ToLocal is not exactly invertible: start early, then step over it.
-  int64_t true_time = local_time / (1000000 + skew_.rate_ppm) * 1000000;
+  // Near enough; then over what the integer arithmetic of ToLocal rounds away.
+  const int64_t rate = 1000000 + skew_.rate_ppm;
+  int64_t true_time = local_time / rate * 1000000 + local_time % rate * 1000000 / rate;
   while (ToLocal(rate_since_ + Duration(true_time)) < local) true_time += 1000;
   return rate_since_ + Duration(true_time);
 }

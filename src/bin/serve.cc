@@ -1,6 +1,5 @@
 #include "bin/serve.h"
 
-#include <grpc/support/log.h>
 #include <sys/random.h>
 
 #include <chrono>
@@ -330,7 +329,7 @@ int Serve(const cli::ServeSettings& settings) {
   Signals::Block();
   // What matters of gRPC's own log comes back as the error of a call; the rest alarms people for
   // nothing. GRPC_VERBOSITY still turns it on.
-  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_verbosity(GPR_LOG_SEVERITY_SHOULD_NOT_LOG);
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   Process process(settings);
   return process.Run();
 }

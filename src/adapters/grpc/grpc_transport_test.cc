@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "adapters/grpc/server.h"
+#include "adapters/grpc/stalling_proxy.h"
 #include "adapters/grpc/test_loop.h"
 #include "core/error.h"
 
@@ -276,6 +277,28 @@ TEST(GrpcTransport, FailsWhatWasSentAndWhatWasNotWhenThePeerDiesAndReachesItAgai
   ASSERT_TRUE(Eventually([&] { return client.Connected(); }));
   EXPECT_LT(client.loop()->Now() - listening, 2s);
   EXPECT_TRUE(client.Call("again").get().ok());
+}
+
+TEST(GrpcTransport, FindsAConnectionThatOnlySeemsToStandWithinFiveSeconds) {
+  Peer server(2);
+  server.Listen(0, Echo);
+  StallingProxy proxy(server.port());
+  Peer client(1);
+  client.Dial(proxy.port(), 2);
+  ASSERT_TRUE(client.Call("up").get().ok());
+
+  proxy.Stall(true);
+  const Instant stalled = client.loop()->Now();
+  auto unanswered = client.Call("silence", 20s);
+  const PeerResult lost = unanswered.get();
+  EXPECT_EQ(ReasonOf(lost), kReasonLinkLost);
+  EXPECT_LT(client.loop()->Now() - stalled, 5s);
+  EXPECT_FALSE(client.Connected());
+
+  proxy.Stall(false);
+  const Instant healed = client.loop()->Now();
+  EXPECT_TRUE(Eventually([&] { return client.Connected(); }));
+  EXPECT_LT(client.loop()->Now() - healed, 2s);
 }
 
 TEST(GrpcTransport, ReachesAPeerThatStartsLater) {
