@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "cli/cli.h"
@@ -268,6 +269,29 @@ TEST_F(CommandsTest, ImportCountsFailures) {
   EXPECT_EQ(ran.parsed()["unknown"], 1);
   EXPECT_EQ(ran.parsed()["retried"], 0);
   EXPECT_THAT(ran.err, HasSubstr("line 2, key \"b\""));
+}
+
+TEST_F(CommandsTest, ImportStopsWhenTheClusterIsGone) {
+  const std::string server = store_.Serve();
+  std::string text;
+  for (int i = 0; i < 5000; ++i) absl::StrAppend(&text, "k", i, "\tv\n");
+  store_.SetFault([](uint64_t, const kv::v1::Operation&) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    return FakeStore::Fault{};
+  });
+  std::thread killer([&] {
+    while (store_.puts() < 600) std::this_thread::yield();
+    store_.Kill(server);
+  });
+  const Ran ran = Annulus({"import", WriteFile("gone.tsv", text), "--endpoints", server,
+                           "--timeout", "300ms", "--retries", "0", "-o", "json"});
+  killer.join();
+  EXPECT_EQ(ran.code, kExitUnreachable);
+  EXPECT_LT(ran.parsed()["read"], 5000);
+  EXPECT_GT(ran.parsed()["written"], 0);
+  EXPECT_EQ(ran.parsed()["read"],
+            ran.parsed()["written"].get<int>() + ran.parsed()["failed"].get<int>());
+  EXPECT_THAT(ran.err, HasSubstr("stopped at line"));
 }
 
 TEST_F(CommandsTest, ExportAndImportKeepSiblingsBytesAndExpiries) {

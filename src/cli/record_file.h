@@ -63,6 +63,7 @@ class RecordReader {
   absl::Status Rewind();
   bool can_rewind() const { return can_rewind_; }
 
+  uint64_t line_number() const { return line_number_; }
   uint64_t bytes_read() const { return bytes_read_; }
   uint64_t bytes_total() const { return bytes_total_; }  // 0: unknown.
 

@@ -45,10 +45,11 @@ class Complaints {
   std::atomic<uint64_t> count_{0};
 };
 
-// Reads `reader` to its end and hands each record to `take`. Counts malformed lines; without
-// skip_bad the first one ends it, as does SIGINT. Returns what the command should exit with.
+// Reads `reader` to its end and hands each record to `take`, until that says that the cluster is
+// gone. Counts malformed lines; without skip_bad the first one ends it, as does SIGINT. Returns
+// what the command should exit with.
 int ReadAll(RecordReader& reader, bool skip_bad, Complaints& complaints, uint64_t* bad,
-            const std::function<void(Record)>& take) {
+            const std::function<bool(Record)>& take) {
   InterruptGuard interrupt;
   for (;;) {
     Record record;
@@ -63,7 +64,7 @@ int ReadAll(RecordReader& reader, bool skip_bad, Complaints& complaints, uint64_
       return kExitFailed;
     }
     if (!*next) return kExitOk;
-    take(std::move(record));
+    if (!take(std::move(record))) return kExitUnreachable;
   }
 }
 
@@ -73,6 +74,14 @@ void WarnUnreachable(const Pipeline& pipeline, const ClientOptions& client) {
     std::fprintf(stderr, "annulus: no connection to %s yet; going on with the others\n",
                  endpoint.c_str());
   }
+}
+
+void SayCutOff(const RecordReader& reader) {
+  std::fprintf(
+      stderr,
+      "annulus: no endpoint could be reached for a whole --timeout: stopped at line %s; what "
+      "is counted as written is there\n",
+      Grouped(reader.line_number()).c_str());
 }
 
 double Rounded(double seconds) { return static_cast<int64_t>(seconds * 1000) / 1000.0; }
@@ -108,6 +117,7 @@ int RunImport(Invocation& invocation, const ImportFlags& flags, RecordReader& re
   int code = ReadAll(reader, flags.skip_bad, complaints, &bad, [&](Record record) {
     importer->Write(std::move(record));
     bytes = reader.bytes_read();
+    return !importer->cut_off();
   });
   importer->Drain();
 
@@ -139,6 +149,7 @@ int RunImport(Invocation& invocation, const ImportFlags& flags, RecordReader& re
   if (code == kExitInterrupted) {
     std::fputs("annulus: interrupted; the lines read so far are written as counted\n", stderr);
   }
+  if (code == kExitUnreachable) SayCutOff(reader);
   return code;
 }
 
@@ -164,8 +175,10 @@ int RunVerify(Invocation& invocation, const ImportFlags& flags, RecordReader& re
                    [&](const std::string& complaint) { complaints.Add(complaint); });
   uint64_t bad = 0;
   // Once to learn which line of a key is its last, once to compare.
-  int code = ReadAll(reader, flags.skip_bad, complaints, &bad,
-                     [&](const Record& record) { verifier->Note(record); });
+  int code = ReadAll(reader, flags.skip_bad, complaints, &bad, [&](const Record& record) {
+    verifier->Note(record);
+    return true;
+  });
   if (code == kExitOk) {
     if (absl::Status status = reader.Rewind(); !status.ok()) {
       return Fail(invocation, "verify", status);
@@ -175,6 +188,7 @@ int RunVerify(Invocation& invocation, const ImportFlags& flags, RecordReader& re
     code = ReadAll(reader, /*skip_bad=*/true, silent, &bad_again, [&](Record record) {
       verifier->Compare(std::move(record));
       bytes = reader.bytes_read();
+      return !verifier->cut_off();
     });
   }
   pipeline.Drain();
@@ -204,6 +218,7 @@ int RunVerify(Invocation& invocation, const ImportFlags& flags, RecordReader& re
     if (bad > 0) absl::StrAppend(&text, "; bad lines ", bad);
     std::printf("%s\n", text.c_str());
   }
+  if (code == kExitUnreachable) SayCutOff(reader);
   if (code == kExitOk && counts.missing + counts.different + counts.failed > 0) code = kExitFailed;
   return code;
 }

@@ -146,6 +146,7 @@ void Importer::OnPut(const JobPtr& job, const absl::Status& status) {
 
 void Importer::End(const JobPtr& job) {
   if (!job->failure.ok()) {
+    if (DetailsOf(job->failure).reason == kUnreachable) cut_off_ = true;
     complain_(DescribeShort(absl::StrCat("line ", job->record.line, ", key \"",
                                          PrintableShort(job->record.key, 60), "\""),
                             job->failure));

@@ -51,6 +51,8 @@ class Importer {
 
   Counts counts() const;
   uint64_t ended() const { return ended_; }
+  // No endpoint was there for a whole timeout: going on would only count failures.
+  bool cut_off() const { return cut_off_; }
 
  private:
   // One record on its way.
@@ -80,6 +82,7 @@ class Importer {
   absl::flat_hash_set<std::string> under_way_;
   Counts counts_;
   std::atomic<uint64_t> ended_{0};
+  std::atomic<bool> cut_off_{false};
 };
 
 }  // namespace annulus::cli

@@ -39,6 +39,8 @@ class Verifier {
 
   Counts counts() const;
   uint64_t ended() const { return ended_; }
+  // No endpoint was there for a whole timeout.
+  bool cut_off() const { return cut_off_; }
 
  private:
   Pipeline* const pipeline_;
@@ -48,6 +50,7 @@ class Verifier {
   mutable std::mutex mutex_;
   Counts counts_;
   std::atomic<uint64_t> ended_{0};
+  std::atomic<bool> cut_off_{false};
 };
 
 }  // namespace annulus::cli
