@@ -82,7 +82,6 @@ class HttpServerTest : public testing::Test {
  protected:
   void Start(HttpOptions options = {}) {
     options.address = "127.0.0.1:0";
-    options.loop_patience = 100ms;
     auto server = HttpServer::Start(&loop_, options,
                                     {.readiness =
                                          [this] {
@@ -126,7 +125,7 @@ class HttpServerTest : public testing::Test {
 };
 
 TEST_F(HttpServerTest, SaysWhetherTheProcessLives) {
-  Start();
+  Start({.loop_patience = 200ms});
   EXPECT_TRUE(Has(Get("/livez"), "HTTP/1.1 200"));
   loop_.Hang(true);
   const std::string stuck = Get("/livez");
