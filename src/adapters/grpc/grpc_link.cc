@@ -232,8 +232,9 @@ absl::Status GrpcLink::Admit(size_t bytes, Instant deadline, Instant now) const 
 }
 
 void GrpcLink::FailLater(PeerDone done, absl::Status status) {
-  loop_->Post(
-      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+  loop_->Post([self = self_, done = std::move(done), status = std::move(status)]() mutable {
+    if (*self != nullptr) done(std::move(status));
+  });
 }
 
 GrpcLink::Pending GrpcLink::Take(absl::flat_hash_map<uint64_t, Pending>::iterator it) {
@@ -373,8 +374,12 @@ void GrpcLink::Lost(absl::StatusCode code, std::string why) {
       WithDetails(absl::UnavailableError(absl::StrCat("the link to ", address_,
                                                       " broke before an answer: ", last_error_)),
                   {.reason = kReasonLinkLost});
-  // The link may be closed by any of these.
-  for (auto& [id, call] : calls) call.done(call.sent ? lost : unsent);
+  // Any of these may close the link, and with it drop those that follow.
+  const std::shared_ptr<GrpcLink*> self = self_;
+  for (auto& [id, call] : calls) {
+    if (*self == nullptr) return;
+    call.done(call.sent ? lost : unsent);
+  }
 }
 
 void GrpcLink::ReportDown(std::string_view event, const std::string& why) {
