@@ -324,6 +324,43 @@ TEST_F(Door, KeepsABatchesAnswerWithinWhatAStockClientTakes) {
   EXPECT_EQ(answer.results(9).error().reason(), "BATCH_ANSWER_TOO_LARGE");
 }
 
+TEST_F(Door, StartsNoMoreGetsOfABatchWhoseAnswerIsFull) {
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(3'500'000, 'v');
+    node->delay = 1ms;
+  });
+  pb::BatchRequest batch;
+  for (int i = 0; i < 999; ++i) batch.add_operations()->mutable_get()->set_key("large");
+  *batch.add_operations()->mutable_put() = PutOf("k", "v");
+  grpc::ClientContext context;
+  pb::BatchResponse answer;
+  const grpc::Status status = stub_->Batch(&context, batch, &answer);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  int got = 0;
+  for (int i = 0; i < 999; ++i) {
+    if (answer.results(i).has_get()) {
+      ++got;
+    } else {
+      EXPECT_EQ(answer.results(i).error().code(), grpc::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(answer.results(i).error().reason(), "BATCH_ANSWER_TOO_LARGE");
+    }
+  }
+  EXPECT_EQ(got, 1);
+  EXPECT_TRUE(answer.results(999).has_put());
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 32);
+}
+
+TEST_F(Door, RunsAtMostSoManyGetsOfABatchAtATime) {
+  OnNode([](FakeNode* node) { node->delay = 2ms; });
+  pb::BatchRequest batch;
+  for (int i = 0; i < 200; ++i) batch.add_operations()->mutable_get()->set_key("absent");
+  grpc::ClientContext context;
+  pb::BatchResponse answer;
+  ASSERT_TRUE(stub_->Batch(&context, batch, &answer).ok());
+  for (int i = 0; i < 200; ++i) EXPECT_TRUE(answer.results(i).has_get()) << i;
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->gets_max; }), 32);
+}
+
 TEST_F(Door, PipelinesOperations) {
   constexpr int kMessages = 60;
   constexpr int kEach = 200;
