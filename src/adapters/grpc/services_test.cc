@@ -1,6 +1,7 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <future>
 #include <memory>
@@ -359,6 +360,32 @@ TEST_F(Door, RunsAtMostSoManyGetsOfABatchAtATime) {
   ASSERT_TRUE(stub_->Batch(&context, batch, &answer).ok());
   for (int i = 0; i < 200; ++i) EXPECT_TRUE(answer.results(i).has_get()) << i;
   EXPECT_LE(OnNode([](FakeNode* node) { return node->gets_max; }), 32);
+}
+
+TEST_F(Door, KeepsNoLargeBuffersOfCallsThatHaveEnded) {
+  constexpr int kCalls = 64;
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(1 << 20, 'v');
+    node->delay = 200ms;  // All are under way at once.
+  });
+  const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+  {
+    std::vector<std::thread> clients;
+    std::atomic<int> ok{0};
+    for (int c = 0; c < kCalls; ++c) {
+      clients.emplace_back([&] {
+        grpc::ClientContext context;
+        pb::GetRequest get;
+        get.set_key("large");
+        pb::GetResponse answer;
+        if (stub_->Get(&context, get, &answer).ok()) ++ok;
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    ASSERT_EQ(ok, kCalls);
+  }
+  EXPECT_TRUE(Eventually(
+      [&] { return mallinfo2().uordblks + mallinfo2().hblkhd < before + (kCalls << 20) / 4; }));
 }
 
 TEST_F(Door, PipelinesOperations) {

@@ -83,6 +83,8 @@ class UnaryMethod {
 
  private:
   static constexpr size_t kIdleMax = 256;
+  // Cleared messages keep their buffers, so a call that holds more is not kept.
+  static constexpr size_t kIdleBytesMax = 64 << 10;
 
   // Lives in the flow's frame: ends the call even where the flow does not come to its end.
   class Held {
@@ -155,7 +157,10 @@ class UnaryMethod {
 
   void ReleaseIfDone(Call* call) {
     if (!call->finished_ || call->flow_runs_) return;
-    if (closed_ || idle_.size() >= kIdleMax) return Delete(call);
+    if (closed_ || idle_.size() >= kIdleMax ||
+        call->request.SpaceUsedLong() + call->response.SpaceUsedLong() > kIdleBytesMax) {
+      return Delete(call);
+    }
     call->writer_.reset();
     call->context_.reset();
     call->request.Clear();
