@@ -378,6 +378,7 @@ TEST(GrpcTransport, CapsWhatIsUnderWay) {
   const PeerResult over = client.Call("one more").get();
   EXPECT_EQ(over.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(over), kReasonNotSent);
+  EXPECT_EQ(DetailsOf(over.status()).retry_after, 100ms);
   ASSERT_TRUE(Eventually([&] { return server.loop().On([&] { return held.size() == 10; }); }));
   server.loop().On([&] {
     for (PeerDone& done : std::exchange(held, {})) done(PeerReply(ReadReply{}));
@@ -432,6 +433,26 @@ TEST(GrpcTransport, DropsCallsUnderWayWhenTheLinkIsClosed) {
   client.HangUp();
   EXPECT_THROW(result.get(), std::future_error);  // The callback was destroyed unrun.
   server.loop().On([&] { held[0](PeerReply(ReadReply{})); });
+}
+
+TEST(GrpcTransport, LosesAPeerThatRepliesWithAnotherKind) {
+  Peer server(2);
+  Peer client(1);
+  server.Listen(0, [](PeerContext from, PeerRequest request, PeerDone done) {
+    if (std::get<ReadRequest>(request).item.key == "bad") {
+      done(PeerReply(PingReply{}));
+    } else {
+      Echo(from, std::move(request), std::move(done));
+    }
+  });
+  client.Dial(server.port());
+  ASSERT_TRUE(client.Call("up").get().ok());
+  const PeerResult result = client.Call("bad").get();
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(result), kReasonLinkLost);
+  EXPECT_TRUE(client.HasEvent("link_lost"));
+  ASSERT_TRUE(Eventually([&] { return client.Connected(); }));
+  EXPECT_TRUE(client.Call("again").get().ok());
 }
 
 TEST(GrpcTransport, DropsARefusedCallWhenTheLinkIsClosed) {
