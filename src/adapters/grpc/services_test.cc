@@ -445,6 +445,89 @@ TEST_F(Door, PipelineStopsReadingWhileTooMuchIsUnderWay) {
   EXPECT_FALSE(stream->Finish().ok());
 }
 
+TEST_F(Door, PipelineHoldsFewLargeRequests) {
+  OnNode([](FakeNode* node) { node->delay = 1h; });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  std::thread writer([&] {
+    pb::PipelineRequest request;
+    *request.add_operations()->mutable_operation()->mutable_put() =
+        PutOf("k", std::string(1 << 20, 'v'));
+    for (int i = 0; i < 40 && stream->Write(request); ++i) {
+    }
+  });
+  ASSERT_TRUE(Eventually([&] { return OnNode([](FakeNode* node) { return node->calls >= 8; }); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 9);
+  context.TryCancel();
+  writer.join();
+  EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(Door, PipelineRunsFewLargeGetsWhoseAnswersNobodyReads) {
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(1 << 20, 'v');
+    node->delay = 20ms;
+  });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  pb::PipelineRequest request;
+  for (int i = 0; i < 1000; ++i) {
+    request.add_operations()->mutable_operation()->mutable_get()->set_key("large");
+  }
+  ASSERT_TRUE(stream->Write(request));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 32);
+  // Nothing is lost for it.
+  stream->WritesDone();
+  int got = 0;
+  pb::PipelineResponse response;
+  while (got < 100 && stream->Read(&response)) {
+    for (const pb::PipelineResult& result : response.results()) got += result.result().has_get();
+  }
+  EXPECT_GE(got, 100);
+  context.TryCancel();
+  EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(Door, PipelineDropsUnexpectedlyLargeAnswersThatNobodyReads) {
+  OnNode([](FakeNode* node) { node->values["large"] = Bytes(1 << 20, 'v'); });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  pb::PipelineRequest small;
+  for (int i = 0; i < 1000; ++i) {
+    small.add_operations()->mutable_operation()->mutable_get()->set_key("absent");
+  }
+  ASSERT_TRUE(stream->Write(small));
+  pb::PipelineResponse response;
+  for (int read = 0; read < 1000; read += response.results_size()) {
+    ASSERT_TRUE(stream->Read(&response));
+  }
+  OnNode([](FakeNode* node) { node->delay = 50ms; });
+  pb::PipelineRequest large;
+  for (int i = 0; i < 100; ++i) {
+    large.add_operations()->mutable_operation()->mutable_get()->set_key("large");
+  }
+  ASSERT_TRUE(stream->Write(large));
+  stream->WritesDone();
+  int results = 0;
+  int dropped = 0;
+  while (stream->Read(&response)) {
+    for (const pb::PipelineResult& result : response.results()) {
+      ++results;
+      if (!result.result().has_error()) continue;
+      ++dropped;
+      EXPECT_EQ(result.result().error().code(), grpc::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(result.result().error().reason(), "PIPELINE_FULL");
+      EXPECT_EQ(result.result().error().retry_after_ms(), 100u);
+    }
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(results, 100);
+  EXPECT_GT(dropped, 50);  // They ended in one turn, before any could be sent.
+  EXPECT_LT(dropped, 100);
+}
+
 TEST_F(Door, PipelineAnswersWhatTheNodeLeftBehind) {
   OnNode([](FakeNode* node) { node->delay = 1h; });
   grpc::ClientContext context;
