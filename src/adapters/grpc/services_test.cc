@@ -280,6 +280,10 @@ TEST_F(Door, EndsACallWhoseNodeGoesAway) {
   ASSERT_TRUE(details.ParseFromString(late.error_details()));
   ASSERT_TRUE(details.details(0).UnpackTo(&info));
   EXPECT_EQ(info.metadata().at("outcome"), "NOT_APPLIED");
+  google::rpc::RetryInfo retry;
+  ASSERT_EQ(details.details_size(), 2);
+  ASSERT_TRUE(details.details(1).UnpackTo(&retry));
+  EXPECT_EQ(retry.retry_delay().nanos(), 100'000'000);
 }
 
 TEST_F(Door, RunsABatchInOrderOfTheAnswer) {
