@@ -154,7 +154,8 @@ Task<absl::Status> ScanMethod::RunPages(DoorContext* door, Call* call) {
     if (items > 0 || last) {
       call->response.Clear();
       FillScan(*std::move(page), &call->response);
-      const bool stands = co_await Await<bool>([call](auto done) { call->Write(std::move(done)); });
+      auto write = [call](auto done) { call->Write(std::move(done)); };
+      const bool stands = co_await Await<bool>(write);
       if (!stands) co_return absl::CancelledError("the client left");
     }
     if (last) co_return absl::OkStatus();
