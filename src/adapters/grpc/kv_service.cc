@@ -15,6 +15,9 @@ namespace {
 
 namespace pb = kv::v1;
 
+// In the order of the proto.
+enum Method { kPut, kGet, kDelete, kBatch };
+
 // Calls that wait for clients, by method.
 constexpr int kPostedSingles = 64;
 constexpr int kPostedOthers = 8;
@@ -83,19 +86,19 @@ KvService::KvService(DoorContext* door)
     : door_(door),
       put_(
           door, PublicOp::kPut, /*is_write=*/true,
-          [this](auto... args) { service_.RequestPut(args...); },
+          [this](auto... args) { service_.RequestUnary(kPut, args...); },
           [this](PutMethod::Call* call) { return Put(call); }),
       get_(
           door, PublicOp::kGet, /*is_write=*/false,
-          [this](auto... args) { service_.RequestGet(args...); },
+          [this](auto... args) { service_.RequestUnary(kGet, args...); },
           [this](GetMethod::Call* call) { return Get(call); }),
       delete_(
           door, PublicOp::kDelete, /*is_write=*/true,
-          [this](auto... args) { service_.RequestDelete(args...); },
+          [this](auto... args) { service_.RequestUnary(kDelete, args...); },
           [this](DeleteMethod::Call* call) { return Delete(call); }),
       batch_(
           door, PublicOp::kBatch, /*is_write=*/true,
-          [this](auto... args) { service_.RequestBatch(args...); },
+          [this](auto... args) { service_.RequestUnary(kBatch, args...); },
           [this](BatchMethod::Call* call) { return Batch(call); }),
       pipeline_(door, &service_),
       scan_(door, &service_) {}

@@ -19,6 +19,8 @@ namespace {
 
 namespace pb = kv::v1;
 
+constexpr int kPipelineMethod = 4;  // Its place in the proto.
+
 // Of one stream: operations that run or whose result is not with gRPC yet, bytes of the requests
 // that run, and bytes of such results with what the gets that run are expected to bring.
 constexpr size_t kOperationsMax = 4096;
@@ -45,7 +47,8 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   void Post() {
     self_ = shared_from_this();
     grpc::ServerCompletionQueue* queue = door_->loop->queue();
-    method_->service_->RequestPipeline(&context_, &rw_, queue, queue, on_accepted_.tag());
+    method_->service_->RequestBidiStream(kPipelineMethod, &context_, &rw_, queue, queue,
+                                         on_accepted_.tag());
   }
 
  private:
@@ -69,7 +72,7 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     reading_ = true;
     in_.Clear();
     next_ = 0;
-    rw_.Read(&in_, on_read_.tag());
+    rw_.Read(&unparsed_, on_read_.tag());
   }
 
   void OnRead(bool ok) {
@@ -77,6 +80,9 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     if (!ok) {
       read_ended_ = true;
       return FinishWhenDone();
+    }
+    if (absl::Status parsed = Parse(&unparsed_, &in_); !parsed.ok()) {
+      return Refuse(std::move(parsed));
     }
     const size_t count = in_.operations_size();
     const size_t count_max =
@@ -216,10 +222,11 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   PipelineMethod* method_;
   DoorContext* door_;
   grpc::ServerContext context_;
-  grpc::ServerAsyncReaderWriter<pb::PipelineResponse, pb::PipelineRequest> rw_{&context_};
+  grpc::ServerAsyncReaderWriter<pb::PipelineResponse, grpc::ByteBuffer> rw_{&context_};
   Instant arrived_;
   Instant deadline_;
   absl::Status status_;
+  grpc::ByteBuffer unparsed_;
   pb::PipelineRequest in_;
   int next_ = 0;  // The first operation of in_ that has not been started.
   pb::PipelineResponse out_;

@@ -560,6 +560,44 @@ TEST_F(Door, PipelineRefusesAnEmptyMessage) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
 }
 
+// A stock client written in C++ sends such a string, and only logs it.
+TEST_F(Door, RefusesWhatIsNoValidProtobuf) {
+  const std::string no_utf8 = "\xff\xfe";
+  {
+    grpc::ClientContext context;
+    pb::PutRequest put = PutOf("k", "v");
+    put.set_bucket(no_utf8);
+    pb::PutResponse answer;
+    const grpc::Status status = stub_->Put(&context, put, &answer);
+    EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+    google::rpc::Status details;
+    google::rpc::ErrorInfo info;
+    ASSERT_TRUE(details.ParseFromString(status.error_details()));
+    ASSERT_TRUE(details.details(0).UnpackTo(&info));
+    EXPECT_EQ(info.metadata().at("outcome"), "NOT_APPLIED");
+  }
+  {
+    grpc::ClientContext context;
+    pb::ScanRequest scan;
+    scan.set_bucket(no_utf8);
+    pb::ScanResponse page;
+    auto stream = stub_->Scan(&context, scan);
+    EXPECT_FALSE(stream->Read(&page));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  {
+    grpc::ClientContext context;
+    pb::PipelineRequest request;
+    request.add_operations()->mutable_operation()->mutable_get()->set_bucket(no_utf8);
+    pb::PipelineResponse response;
+    auto stream = stub_->Pipeline(&context);
+    ASSERT_TRUE(stream->Write(request));
+    EXPECT_FALSE(stream->Read(&response));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_EQ(OnNode([](FakeNode* node) { return node->calls; }), 0);
+}
+
 TEST_F(Door, ScansPageByPage) {
   OnNode([](FakeNode* node) {
     for (int i = 0; i < 9; ++i) node->values[absl::StrCat("k", i)] = absl::StrCat("v", i);
