@@ -28,6 +28,7 @@ static_assert(std::variant_size_v<PeerRequest> == std::variant_size_v<PeerReply>
 
 // When to try again after too much was under way.
 constexpr Duration kRetryAfter = 100ms;
+constexpr Duration kSameEventInterval = 60s;
 
 int Millis(Duration duration) {
   return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
@@ -328,6 +329,7 @@ void GrpcLink::OnHello(const pb::Hello& hello) {
   state_ = State::kUp;
   first_dial_ = false;
   last_error_.clear();
+  last_event_.clear();
   if (transport_->events_) {
     transport_->events_("link_up",
                         absl::StrCat(address_, " node=", ToHex(NodeId(hello.node_id()))));
@@ -400,8 +402,13 @@ void GrpcLink::Lost(absl::StatusCode code, std::string why) {
 }
 
 void GrpcLink::ReportDown(std::string_view event, const std::string& why) {
-  if (why == last_error_ || !transport_->events_) return;
-  transport_->events_(event, absl::StrCat(address_, " ", why));
+  // The same state is told again now and then only: a name that does not resolve fails in other
+  // words each time.
+  const Instant now = loop_->Now();
+  if (event == last_event_ && now - last_event_at_ < kSameEventInterval) return;
+  last_event_ = std::string(event);
+  last_event_at_ = now;
+  if (transport_->events_) transport_->events_(event, absl::StrCat(address_, " ", why));
 }
 
 absl::Status GrpcLink::Unsent() const {

@@ -81,6 +81,8 @@ class GrpcLink final : public Link {
   bool first_dial_ = true;
   Loop::TimerId dial_timer_ = 0;  // Of the hello while dialing, of the next dial while waiting.
   std::string last_error_;
+  std::string last_event_;  // Of those that are repeated rarely.
+  Instant last_event_at_;
 
   absl::flat_hash_map<uint64_t, Pending> calls_;
   size_t call_bytes_ = 0;

@@ -478,15 +478,23 @@ TEST(GrpcTransport, DropsTheOtherCallsOfALostLinkWhenTheFirstClosesIt) {
   EXPECT_EQ(client.loop().On([&] { return ended; }), 1);
 }
 
-TEST(GrpcTransport, AnswersAMalformedRequestWithoutTheHandler) {
+TEST(GrpcTransport, RefusesMessagesThatAreTooLargeAndKeepsTheStream) {
   Peer server(2);
   Peer client(1);
-  server.Listen(0, Echo);
+  server.Listen(0, [](PeerContext from, PeerRequest request, PeerDone done) {
+    if (std::get<ReadRequest>(request).item.key != "much") {
+      return Echo(from, std::move(request), std::move(done));
+    }
+    done(PeerReply(ReadReply{.record = Bytes(65 << 20, 'r')}));
+  });
   client.Dial(server.port());
-  const PeerResult result = client.CallMany(1, 65 << 20)[0].get();
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(ReasonOf(result), kReasonNotSent);
+  const PeerResult request = client.CallMany(1, 65 << 20)[0].get();
+  EXPECT_EQ(request.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(request), kReasonNotSent);
+  const PeerResult reply = client.Call("much").get();
+  EXPECT_EQ(reply.status().code(), absl::StatusCode::kResourceExhausted) << reply.status();
   EXPECT_TRUE(client.Call("k").get().ok());
+  EXPECT_FALSE(client.HasEvent("link_lost"));
 }
 
 }  // namespace

@@ -22,6 +22,9 @@ constexpr int kPostedStreams = 8;
 
 constexpr uint64_t kTimeoutMaxUs = 3600ull * 1'000'000;
 
+constexpr size_t kErrorBytes = 256;
+constexpr size_t kFrameOverheadBytes = 1024;
+
 }  // namespace
 
 // One incoming stream. It owns itself until gRPC has let go of it; answers that come later find it
@@ -140,8 +143,15 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
       --open_;
       return;
     }
+    size_t bytes = result.ok() ? ApproximateSize(*result) : kErrorBytes;
+    if (bytes + kFrameOverheadBytes > service_->options_->message_bytes_max) {
+      // The other side would drop the stream, and every other answer with it.
+      result = absl::ResourceExhaustedError(
+          absl::StrCat("an answer of ", bytes, " bytes is too large for a peer message"));
+      bytes = kErrorBytes;
+    }
     Answered& answered = answers_.emplace_back();
-    answered.bytes = result.ok() ? ApproximateSize(*result) : 64;
+    answered.bytes = bytes;
     open_bytes_ += answered.bytes;
     EncodeReply(std::move(result), &answered.wire);
     answered.wire.set_id(id);
