@@ -171,11 +171,11 @@ TEST_F(CheckerTest, RequestsThatWentToSeveralMintersAreExemptAndCounted) {
   const WriteId a = Put(0, 1, 2);
   const WriteId b = Put(2, 3, 2, {a});
   LastRead({a, b});
-  history_.OnForwardArrived(a, 1, false);
-  history_.OnForwardAnswered(a, At(1));
+  history_.OnForwardArrived(a, 1, 0);
+  history_.OnForwardAnswered(a, 0, At(1));
   EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
-  history_.OnForwardArrived(a, 2, false);
-  history_.OnForwardAnswered(a, At(1));
+  history_.OnForwardArrived(a, 2, 0);
+  history_.OnForwardAnswered(a, 0, At(1));
   const CheckResult result = Check(history_);
   EXPECT_THAT(result.violations, IsEmpty());
   EXPECT_EQ(result.exempted, 1u);
@@ -186,12 +186,22 @@ TEST_F(CheckerTest, ARepeatToOneMinterIsExemptOnlyAfterAWriteOverIt) {
   const WriteId b = Put(5, 6, 2, {a});
   LastRead({a, b});
   for (int repeat = 0; repeat < 2; ++repeat) {
-    history_.OnForwardArrived(a, 1, false);
-    history_.OnForwardAnswered(a, At(1 + repeat));
+    history_.OnForwardArrived(a, 1, 0);
+    history_.OnForwardAnswered(a, 0, At(1 + repeat));
   }
   EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));  // It should have been recognised.
-  history_.OnForwardArrived(a, 1, false);
-  history_.OnForwardAnswered(a, At(5));
+  history_.OnForwardArrived(a, 1, 0);
+  history_.OnForwardAnswered(a, 0, At(5));
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, ARepeatToAMinterWhoseCommitFailedMeanwhileIsExempt) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(5, 6, 2, {a});
+  LastRead({a, b});
+  for (uint64_t repeat = 0; repeat < 2; ++repeat) history_.OnForwardArrived(a, 1, 0);
+  history_.OnForwardAnswered(a, 0, At(1));
+  history_.OnForwardAnswered(a, 1, At(2));
   EXPECT_THAT(Broken(), IsEmpty());
 }
 
@@ -230,7 +240,7 @@ TEST_F(CheckerTest, ACopyOfARefusedForwardIsExemptAndCounted) {
   const WriteId b = Failed(2, 3, Outcome::kNotApplied, {a});
   LastRead({b});
   EXPECT_THAT(Broken(), ElementsAre(Rule::kLost, Rule::kContradicted));
-  history_.OnForwardArrived(b, 1, false, /*copy=*/true);
+  history_.OnForwardArrived(b, 1, 0, /*copy=*/true);
   EXPECT_THAT(Broken(), IsEmpty());
 }
 
@@ -263,8 +273,8 @@ TEST_F(CheckerTest, ABlindDeleteIsOpenUntilItsLastForwardIsAnswered) {
   LastRead({});
   EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
   for (const int minter : {1, 2}) {
-    history_.OnForwardArrived(gone, minter, false);
-    history_.OnForwardAnswered(gone, At(8));
+    history_.OnForwardArrived(gone, minter, 0);
+    history_.OnForwardAnswered(gone, 0, At(8));
   }
   EXPECT_THAT(Broken(), IsEmpty());
 }

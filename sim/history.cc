@@ -109,22 +109,25 @@ WriteId History::WriteOf(const RequestId& request_id) {
   return TakeNumber(&text);
 }
 
-void History::OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost, bool copy) {
+void History::OnForwardArrived(WriteId id, uint64_t minter, uint64_t losses, bool copy) {
   if (id == 0 || id >= writes_.size()) return;
   WriteOp& write = writes_[id];
   ++write.forwards;
   write.copied |= copy;
   if (write.forwards == 1) {
     write.minter = minter;
-  } else if (write.minter != minter || may_have_lost) {
+    write.minter_losses = losses;
+  } else if (write.minter != minter || write.minter_losses != losses) {
     write.several_minters = true;
   }
 }
 
-void History::OnForwardAnswered(WriteId id, Instant now) {
+void History::OnForwardAnswered(WriteId id, uint64_t losses, Instant now) {
   if (id == 0 || id >= writes_.size()) return;
-  ++writes_[id].forwards_answered;
-  writes_[id].last_forward_answered = now;
+  WriteOp& write = writes_[id];
+  ++write.forwards_answered;
+  write.last_forward_answered = now;
+  if (write.forwards > 1 && write.minter_losses != losses) write.several_minters = true;
 }
 
 size_t History::operations() const {

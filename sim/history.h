@@ -45,7 +45,8 @@ struct WriteOp {
 
   // From the network: how its forwards went (see History::OnForwardArrived).
   uint32_t forwards = 0;
-  uint64_t minter = 0;  // Of the first forward.
+  uint64_t minter = 0;         // Of the first forward,
+  uint64_t minter_losses = 0;  // and how many commits its disk had failed then.
   uint32_t forwards_answered = 0;
   Instant last_forward_answered;
   bool several_minters = false;
@@ -106,11 +107,12 @@ class History {
   static Bytes RequestIdOf(WriteId id);
   static WriteId WriteOf(const RequestId& request_id);
 
-  // A forward of the write reached a process, whose present incarnation is `minter`. One that
-  // reaches several minters can be minted several times (DESIGN section 13, promise 2), and so can
-  // one whose minter may have lost the first mint (`may_have_lost`).
-  void OnForwardArrived(WriteId id, uint64_t minter, bool may_have_lost, bool copy = false);
-  void OnForwardAnswered(WriteId id, Instant now);
+  // A forward of the write reached a process, whose present incarnation is `minter` and whose disk
+  // has failed `losses` commits so far. One that reaches several minters can be minted several
+  // times (DESIGN section 13, promise 2), and so can one whose minter lost the first mint to a
+  // failed commit.
+  void OnForwardArrived(WriteId id, uint64_t minter, uint64_t losses, bool copy = false);
+  void OnForwardAnswered(WriteId id, uint64_t losses, Instant now);
 
   // The item's operations in the order of their invocation, for people.
   std::vector<std::string> Describe(uint32_t key) const;

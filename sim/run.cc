@@ -26,19 +26,23 @@ class Watcher : public ForwardWatcher {
   void OnForwardArrived(const RequestId& request_id, uint16_t to, bool copy) override {
     SimProcess& process = cluster_->Process(to);
     const uint64_t incarnation = (uint64_t{to} << 32) | static_cast<uint32_t>(process.crashes());
-    const bool may_have_lost = process.is_node() && process.disk().stats().failed_commits > 0;
     const WriteId id = History::WriteOf(request_id);
-    history_->OnForwardArrived(id, incarnation, may_have_lost, copy);
+    history_->OnForwardArrived(id, incarnation, LossesOf(process), copy);
     if (id != 0 && history_->write(id).forwards > 1) {
       cluster_->world().Tell(absl::StrFormat("  v%d is forwarded to %s: its forward number %d", id,
                                              process.name(), history_->write(id).forwards));
     }
   }
-  void OnForwardAnswered(const RequestId& request_id, uint16_t) override {
-    history_->OnForwardAnswered(History::WriteOf(request_id), cluster_->world().now());
+  void OnForwardAnswered(const RequestId& request_id, uint16_t to) override {
+    history_->OnForwardAnswered(History::WriteOf(request_id), LossesOf(cluster_->Process(to)),
+                                cluster_->world().now());
   }
 
  private:
+  static uint64_t LossesOf(SimProcess& process) {
+    return process.is_node() ? process.disk().stats().failed_commits : 0;
+  }
+
   Cluster* cluster_;
   History* history_;
 };

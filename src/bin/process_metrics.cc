@@ -15,10 +15,11 @@ ProcessMetrics::ProcessMetrics(const std::string& version)
     const std::string name(ToString(static_cast<PublicOp>(op)));
     requests_[op].in_flight = registry_.Gauge("annulus_requests_in_flight",
                                               "Requests of clients under way", {{"op", name}});
-    requests_[op].latency = registry_.Histogram("annulus_request_seconds",
-                                                "From a request's arrival until its answer is handed "
-                                                "to gRPC",
-                                                {{"op", name}});
+    requests_[op].latency =
+        registry_.Histogram("annulus_request_seconds",
+                            "From a request's arrival until its answer is handed "
+                            "to gRPC",
+                            {{"op", name}});
   }
 }
 
@@ -29,9 +30,9 @@ void ProcessMetrics::RequestEnded(PublicOp op, absl::StatusCode code, Duration e
   const absl::StatusCode seen = PublicCode(code);
   MetricCounter*& ended = per_op.ended[static_cast<int>(seen) % kCodes];
   if (ended == nullptr) {
-    ended = registry_.Counter("annulus_requests_total", "Requests of clients that have ended",
-                              {{"op", std::string(ToString(op))},
-                               {"code", absl::StatusCodeToString(seen)}});
+    ended = registry_.Counter(
+        "annulus_requests_total", "Requests of clients that have ended",
+        {{"op", std::string(ToString(op))}, {"code", absl::StatusCodeToString(seen)}});
   }
   ended->Add();
 }

@@ -144,8 +144,8 @@ Process::Process(const cli::ServeSettings& settings)
 Process::~Process() {
   http_.reset();
   flows_.reset();
-  // The servers have ended, and the node with its links; what is left of their calls comes back when
-  // the loop ends, so that the services must be there still.
+  // The servers have ended, and the node with its links; what is left of their calls comes back
+  // when the loop ends, so that the services must be there still.
   public_server_.reset();
   peer_server_.reset();
   storage_.reset();
@@ -153,9 +153,7 @@ Process::~Process() {
 }
 
 int Process::Run() {
-  Signals signals([this] {
-    loop_->Post([this] { StopOnce(); });
-  });
+  Signals signals([this] { loop_->Post([this] { StopOnce(); }); });
   absl::Status status = OpenStorage();
   if (status.ok()) status = OpenPorts();
   if (status.ok()) {
@@ -260,8 +258,8 @@ void Process::StopOnce() {
   flows_->Spawn(Stop());
 }
 
-// Refuses new requests, lets those under way end, then ends what is left; in this order, so that each
-// part still finds what it uses.
+// Refuses new requests, lets those under way end, then ends what is left; in this order, so that
+// each part still finds what it uses.
 Task<void> Process::Stop() {
   const bool was_started = node_ != nullptr;
   if (was_started) log_.Log(LogLevel::kInfo, "stopping");
@@ -271,8 +269,7 @@ Task<void> Process::Stop() {
     const Instant until = loop_->Now() + settings_.drain;
     while (node_->busy() > 0 && loop_->Now() < until) co_await Sleep(loop_.get(), 5ms);
     if (node_->busy() > 0) {
-      log_.Log(LogLevel::kWarn, "drain_cut_short",
-               {{"requests", absl::StrCat(node_->busy())}});
+      log_.Log(LogLevel::kWarn, "drain_cut_short", {{"requests", absl::StrCat(node_->busy())}});
     }
   }
   if (sample_timer_ != 0) loop_->Cancel(sample_timer_);

@@ -27,7 +27,8 @@ void Signals::Block() {
 }
 
 Signals::Signals(std::function<void()> on_first) {
-  thread_ = std::thread([this, on_first = std::move(on_first)]() mutable { Run(std::move(on_first)); });
+  thread_ =
+      std::thread([this, on_first = std::move(on_first)]() mutable { Run(std::move(on_first)); });
 }
 
 Signals::~Signals() {
@@ -44,7 +45,8 @@ void Signals::Run(std::function<void()> on_first) {
     if (ending_) return;
     if (count > 0) {
       constexpr char kMessage[] = "annulus: second signal, ending at once\n";
-      [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, std::strlen(kMessage));
+      [[maybe_unused]] const ssize_t written =
+          write(STDERR_FILENO, kMessage, std::strlen(kMessage));
       _exit(128 + number);
     }
     on_first();

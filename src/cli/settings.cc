@@ -23,7 +23,8 @@ namespace annulus::cli {
 namespace {
 
 constexpr char kMakeSecret[] =
-    "make one with `head -c 32 /dev/urandom | base64` and give the same one to every process of the "
+    "make one with `head -c 32 /dev/urandom | base64` and give the same one to every process of "
+    "the "
     "cluster, as secret, ANNULUS_SECRET or secret_file";
 constexpr size_t kSecretBytesMin = 16;
 constexpr uint64_t kDrainSecondsMax = 3600;
@@ -48,8 +49,8 @@ absl::Status Wrong(const std::string& message) { return absl::InvalidArgumentErr
 absl::Status CheckAddress(const std::string& text, uint32_t port_min) {
   const size_t colon = text.rfind(':');
   uint32_t port = 0;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(text.substr(colon + 1), &port) ||
-      port > 65535 || port < port_min) {
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &port) || port > 65535 || port < port_min) {
     return Wrong(absl::StrCat("\"", text, "\" is not HOST:PORT"));
   }
   return absl::OkStatus();
@@ -86,7 +87,8 @@ absl::Status ParseMembers(const std::string& text, ServeSettings* out) {
     if (absl::Status name = CheckName(member.name); !name.ok()) return name;
     if (absl::Status address = CheckAddress(member.peer_address, 1); !address.ok()) return address;
     for (const ServeSettings::Member& other : out->members) {
-      if (other.name == member.name) return Wrong(absl::StrCat("\"", member.name, "\" is twice in it"));
+      if (other.name == member.name)
+        return Wrong(absl::StrCat("\"", member.name, "\" is twice in it"));
     }
     out->members.push_back(std::move(member));
   }
@@ -128,8 +130,8 @@ absl::Status ParseDrain(const std::string& text, ServeSettings* out) {
   double seconds = 0;
   const std::string number(absl::StripSuffix(text, "s"));
   if (!absl::SimpleAtod(number, &seconds) || !(seconds >= 0) || seconds > kDrainSecondsMax) {
-    return Wrong(absl::StrCat("\"", text, "\" is not a number of seconds from 0 to ",
-                              kDrainSecondsMax));
+    return Wrong(
+        absl::StrCat("\"", text, "\" is not a number of seconds from 0 to ", kDrainSecondsMax));
   }
   out->drain = FromSeconds(seconds);
   return absl::OkStatus();
@@ -201,7 +203,8 @@ const std::vector<Definition>& Definitions() {
        Address(&ServeSettings::listen_peer, 0)},
       {{"listen_http", "HOST:PORT for health and metrics", "0.0.0.0:8080"},
        Address(&ServeSettings::listen_http, 0)},
-      {{"advertise_peer", "HOST:PORT at which other nodes reach this one, if not as in members", ""},
+      {{"advertise_peer", "HOST:PORT at which other nodes reach this one, if not as in members",
+        ""},
        Address(&ServeSettings::advertise_peer, 1)},
       {{"advertise_client", "HOST:PORT that clients are told", ""},
        Address(&ServeSettings::advertise_client, 1)},
@@ -231,7 +234,8 @@ const std::vector<Definition>& Definitions() {
       {{"drain", "seconds that requests under way get at SIGTERM", "10"}, ParseDrain},
       {{"log_level", "debug, info, warn or error", "info"},
        Choice(&ServeSettings::log_level, {"debug", "info", "warn", "error"})},
-      {{"log_format", "text or json", "text"}, Choice(&ServeSettings::log_format, {"text", "json"})},
+      {{"log_format", "text or json", "text"},
+       Choice(&ServeSettings::log_format, {"text", "json"})},
   };
   return *definitions;
 }
@@ -254,18 +258,26 @@ std::string VariableOf(const std::string& name) {
   return absl::StrCat("ANNULUS_", absl::AsciiStrToUpper(name));
 }
 
-// Variables of clients (README), and of deploy/compose.yaml.
+// Variables of clients, of deploy/compose.yaml, and of the scripts that build and test, which a
+// process that they start may inherit.
 bool NotOurs(const std::string& variable) {
-  return variable == "ANNULUS_ENDPOINTS" || variable == "ANNULUS_IMAGE" ||
-         absl::StartsWith(variable, "ANNULUS_PORT_") || absl::StartsWith(variable, "ANNULUS_HTTP_");
+  for (const char* name : {"ANNULUS_ENDPOINTS", "ANNULUS_IMAGE", "ANNULUS_NODES", "ANNULUS_BINARY",
+                           "ANNULUS_PYTHON", "ANNULUS_KILLS"}) {
+    if (variable == name) return true;
+  }
+  for (const char* prefix : {"ANNULUS_PORT_", "ANNULUS_HTTP_", "ANNULUS_COMPOSE"}) {
+    if (absl::StartsWith(variable, prefix)) return true;
+  }
+  return false;
 }
 
 absl::Status Unknown(const std::string& place, const std::string& spelled, const std::string& name,
                      std::string (*spell)(const std::string&)) {
   const std::string nearest = Nearest(name, Names());
   return Wrong(absl::StrCat(place, "there is no setting ", spelled,
-                            nearest.empty() ? "; `annulus serve --help` lists them"
-                                            : absl::StrCat("; did you mean ", spell(nearest), "?")));
+                            nearest.empty()
+                                ? "; `annulus serve --help` lists them"
+                                : absl::StrCat("; did you mean ", spell(nearest), "?")));
 }
 
 std::string SpellPlain(const std::string& name) { return name; }
@@ -293,8 +305,8 @@ absl::Status ReadFile(const std::string& path, GivenByName* given) {
   const toml::parse_result parsed = toml::parse(file, path);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
-    return Wrong(absl::StrCat(path, ":", error.source().begin.line, ": ",
-                              std::string(error.description())));
+    return Wrong(
+        absl::StrCat(path, ":", error.source().begin.line, ": ", std::string(error.description())));
   }
   for (const auto& [key, node] : parsed.table()) {
     const std::string name(key.str());
@@ -302,7 +314,8 @@ absl::Status ReadFile(const std::string& path, GivenByName* given) {
     if (!Known(name)) return Unknown(line, absl::StrCat("\"", name, "\""), name, SpellPlain);
     std::optional<std::string> text = TextOf(node);
     if (!text.has_value()) {
-      return Wrong(absl::StrCat(line, name, ": give text, a number, true, false or a list of texts"));
+      return Wrong(
+          absl::StrCat(line, name, ": give text, a number, true, false or a list of texts"));
     }
     (*given)[name] = {*std::move(text), absl::StrCat(line, name), Layer::kFile};
   }
@@ -350,7 +363,8 @@ absl::Status FillIn(ServeSettings* settings) {
   const std::string how = "; give it as a flag, as ANNULUS_* or in the file";
   if (settings->name.empty()) return Wrong(absl::StrCat("name is not set", how));
   if (settings->members.empty()) {
-    return Wrong(absl::StrCat("members is not set: list every initial node as NAME=HOST:PORT", how));
+    return Wrong(
+        absl::StrCat("members is not set: list every initial node as NAME=HOST:PORT", how));
   }
   if (settings->secrets.empty()) return Wrong(absl::StrCat("secret is not set: ", kMakeSecret));
   if (settings->coordinator) {

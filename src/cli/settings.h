@@ -52,10 +52,10 @@ const std::vector<SettingInfo>& AllSettings();
 // Flags beat the environment, which beats the file.
 //   config       path of a TOML file; empty: none
 //   flags        by setting name, as typed
-//   environment  by variable name; only ANNULUS_* are looked at, and those that are known to belong to
-//                clients and to deployment are passed over
-// INVALID_ARGUMENT, with the place (file and line, variable, or flag), what is wrong, and the nearest
-// valid name where one is unknown. NOT_FOUND where the file does not exist.
+//   environment  by variable name; only ANNULUS_* are looked at, and those of clients, deployment
+//                and tests are passed over
+// INVALID_ARGUMENT, with the place (file and line, variable, or flag), what is wrong, and the
+// nearest valid name where one is unknown. NOT_FOUND where the file does not exist.
 absl::StatusOr<ServeSettings> LoadSettings(const std::string& config,
                                            const std::map<std::string, std::string>& flags,
                                            const std::map<std::string, std::string>& environment);

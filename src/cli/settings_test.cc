@@ -129,14 +129,16 @@ TEST_F(SettingsTest, ABadValueIsRefusedWithItsPlace) {
   EXPECT_THAT(ErrorOf("", Enough(), {{"ANNULUS_SYNC", "yes"}}),
               HasSubstr("ANNULUS_SYNC: \"yes\" is neither true nor false"));
   EXPECT_THAT(ErrorOf("", Enough({{"listen_client", "50051"}})), HasSubstr("is not HOST:PORT"));
-  EXPECT_THAT(ErrorOf("", Enough({{"listen_client", "host:99999"}})), HasSubstr("is not HOST:PORT"));
+  EXPECT_THAT(ErrorOf("", Enough({{"listen_client", "host:99999"}})),
+              HasSubstr("is not HOST:PORT"));
   EXPECT_THAT(ErrorOf("", Enough({{"log_level", "loud"}})), HasSubstr("none of debug, info"));
   EXPECT_THAT(ErrorOf("", Enough({{"drain", "-1"}})), HasSubstr("seconds"));
   EXPECT_THAT(ErrorOf("", Enough({{"role", "boss"}})), HasSubstr("none of node, coordinator"));
 }
 
 TEST_F(SettingsTest, ABrokenFileIsRefusedWithItsLine) {
-  EXPECT_THAT(ErrorOf(File("node.toml", "name = \"a\"\nzone = \n"), {}), HasSubstr("node.toml:2: "));
+  EXPECT_THAT(ErrorOf(File("node.toml", "name = \"a\"\nzone = \n"), {}),
+              HasSubstr("node.toml:2: "));
   EXPECT_THAT(ErrorOf(File("table.toml", "[name]\nx = 1\n"), {}), HasSubstr("table.toml:1: name"));
   EXPECT_THAT(ErrorOf((directory_ / "absent.toml").string(), {}), HasSubstr("absent.toml"));
 }

@@ -88,8 +88,10 @@ absl::Status Unreached(const NodeContext& node, const ReadQuorum& quorum, uint32
                        Instant deadline, const absl::Status& last) {
   const ErrorDetails details{.reason = "QUORUM_NOT_REACHED"};
   if (absl::IsDataLoss(last)) return WithDetails(last, {.reason = "DATA_LOSS"});
-  const std::string text = absl::StrCat(quorum.settled(), " of ", required, " replicas answered",
-                                        last.ok() ? "" : "; last error: ", last.message());
+  const std::string text = absl::StrCat(
+      quorum.settled(), " of ", required, " replicas answered",
+      quorum.settled() >= required ? ", and what they hold does not cover at_least" : "",
+      last.ok() ? "" : "; last error: ", last.message());
   if (node.Now() >= deadline) {
     return WithDetails(absl::DeadlineExceededError(absl::StrCat("the deadline passed: ", text)),
                        details);
@@ -152,7 +154,8 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
 
   // 2. Ask; 3. listen, and ask others where some fail or are silent.
   Trace trace(request.explain, arrived);
-  ReadQuorum quorum(request.item, *required, node->peers->InAskingOrder(owners));
+  ReadQuorum quorum(request.item, *required, node->peers->InAskingOrder(owners),
+                    *std::move(at_least));
   Mailbox<Answered> answers(node->env.loop);
   TaskGroup local;
   Asker asker(node, request.item, deadline, answers.sender(), &local, &trace);
@@ -160,14 +163,7 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
   asker.Ask(quorum.Start());
   Instant patience_ends = arrived + node->options.silence_max;
   while (true) {
-    if (quorum.verdict() == Verdict::kWon) {
-      // 4. What the client has seen must be in the answer; when all owners have been asked and none
-      // has it, it was reaped and the answer stands.
-      const auto all = static_cast<uint32_t>(quorum.candidates());
-      if (quorum.merged().vector.Covers(*at_least) || quorum.settled() == all) break;
-      quorum.Require(all);
-      asker.Ask(quorum.NextAsks());
-    }
+    if (quorum.verdict() == Verdict::kWon) break;
     if (quorum.verdict() == Verdict::kLost &&
         node->Now() - arrived > node->options.unreachable_max) {
       break;
@@ -191,7 +187,7 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
     co_return Unreached(*node, quorum, *required, deadline, last);
   }
 
-  // 5. Answer.
+  // 4. Answer.
   GetAnswer answer = AnswerOf(*node, request.item, quorum.merged(), /*values=*/true);
   answer.answers = quorum.settled();
   if (request.explain) answer.explanation = trace.Explain(*node, partition, {});

@@ -11,8 +11,8 @@ import unittest
 
 import grpc
 
-from local_cluster import (BINARY, LocalCluster, channel, error_info, free_base_port, generate_kv, is_ready,
-                           run)
+from local_cluster import (BINARY, LocalCluster, channel, environment, error_info, free_base_port,
+                           generate_kv, is_ready, run)
 
 pb, stubs = generate_kv()
 
@@ -152,7 +152,7 @@ class BadProcesses(unittest.TestCase):
         first = {"name": "node-1", "data_dir": str(self.data / "one"), "cluster": "test",
                  "listen_client": f"127.0.0.1:{self.port}", "listen_peer": f"127.0.0.1:{self.port + 1}",
                  "listen_http": f"127.0.0.1:{self.port + 2}", "advertise_peer": f"127.0.0.1:{self.port + 1}",
-                 "replicas": 1, "secret": "not a secret", "drain": 0,
+                 "replicas": 1, "secret": "sixteen-characters-or-more", "drain": 0,
                  "members": [f"node-1=127.0.0.1:{self.port + 1}"]}
         first.update(changed)
         return first
@@ -182,7 +182,7 @@ class BadProcesses(unittest.TestCase):
         """A running node; ended by the test's end."""
         log = open(self.data / "serve.log", "ab")
         node = subprocess.Popen([BINARY, "serve", "--config", config], stdin=subprocess.DEVNULL,
-                                stdout=log, stderr=log)
+                                stdout=log, stderr=log, env=environment())
         self.addCleanup(log.close)
         self.addCleanup(node.wait)
         self.addCleanup(node.kill)
@@ -234,6 +234,7 @@ class BadProcesses(unittest.TestCase):
         for setting, port in (("listen_client", self.port), ("listen_peer", self.port + 1),
                               ("listen_http", self.port + 2)):
             with self.subTest(setting), socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of earlier tests
                 other.bind(("127.0.0.1", port))
                 other.listen()
                 self.refused("serve", "--config", self.config(), says=[str(port)])

@@ -52,7 +52,8 @@ class CommandLine(unittest.TestCase):
 
         out = self.folder / "out.jsonl"
         self.good("export", "--bucket", "moved", str(out))
-        self.assertEqual(content(open(path)), content(open(out)))
+        self.assertEqual(content(pathlib.Path(path).read_text().splitlines()),
+                         content(out.read_text().splitlines()))
 
     def test_import_from_standard_input(self):
         lines = "".join(json.dumps({"key": f"in-{i}", "value": "x"}) + "\n" for i in range(10))

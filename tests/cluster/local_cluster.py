@@ -26,12 +26,16 @@ BINARY = os.environ.get("ANNULUS_BINARY", str(ROOT / "build/release/annulus"))
 START_SECONDS = 60
 
 
+def environment(more=None):
+    """Ours without the settings of whoever runs the tests."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("ANNULUS_")}
+    return {**clean, **(more or {})}
+
+
 def run(*arguments, timeout=60, env=None, **options):
     """Runs the binary; returns the finished process with its output as text."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANNULUS_")}
-    environment.update(env or {})
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=timeout, env=environment, **options)
+                          timeout=timeout, env=environment(env), **options)
 
 
 # --- ports ----------------------------------------------------------------------------------------
@@ -88,8 +92,8 @@ class LocalCluster:
         with open(self.data.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
                 [BINARY, "dev", "--nodes", str(self.count), "--data", str(self.data),
-                 "--port", str(self.port), *self._http_port()],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                 "--port", str(self.port), "--http-port", str(self.http_port)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
         try:
             self._wait(lambda: described.exists() and described.stat().st_size > 0)
             self.nodes = json.loads(described.read_text())["nodes"]
@@ -98,11 +102,6 @@ class LocalCluster:
             print(self.log()[-4000:], file=sys.stderr)
             self.kill()
             raise
-
-    def _http_port(self):
-        """`--http-port`, where this binary has it; it moves 8080 out of another cluster's way."""
-        known = "--http-port" in run("dev", "--help").stdout
-        return ["--http-port", str(self.http_port)] if known else []
 
     def _wait(self, condition):
         deadline = time.monotonic() + START_SECONDS

@@ -61,7 +61,7 @@ class Reflector:
         return next(file for file in files if file.name == name)
 
 
-def call(link, pool, service, method, **fields):
+def call(link, pool, service, method, /, **fields):
     """Calls a unary method that is known only from the pool."""
     described = pool.FindServiceByName(service).FindMethodByName(method)
     request = message_class(pool, described.input_type.full_name)

@@ -14,7 +14,8 @@ namespace {
 
 // One turn takes no more events than this, so that flushes and timers are never starved.
 constexpr int kEventsPerTurn = 1024;
-// Jobs that post jobs, and turn-end jobs that ask for another turn end, get so many rounds in one turn.
+// Jobs that post jobs, and turn-end jobs that ask for another turn end, get so many rounds in one
+// turn.
 constexpr int kRoundsPerTurn = 8;
 constexpr size_t kDeadTimersMin = 1024;
 
@@ -43,9 +44,7 @@ struct CqLoop::Wake final : CqTag {
     std::lock_guard<std::mutex> lock(loop->mutex_);
     loop->wake_pending_ = false;
   }
-  void Set() {
-    alarm.Set(loop->queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), tag());
-  }
+  void Set() { alarm.Set(loop->queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), tag()); }
 
   CqLoop* loop;
   grpc::Alarm alarm;
@@ -76,8 +75,8 @@ grpc::ServerCompletionQueue* CqLoop::queue() { return queue_.get(); }
 bool CqLoop::OnOwnThread() const { return current_loop == this; }
 
 Instant CqLoop::Now() const {
-  return Instant(std::chrono::duration_cast<Duration>(
-      std::chrono::steady_clock::now().time_since_epoch()));
+  return Instant(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
 void CqLoop::Post(Job job) {

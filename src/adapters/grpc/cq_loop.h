@@ -42,13 +42,13 @@ class MemberTag final : public CqTag {
 // that the end of the turn is reached under any load; run due timers and posted jobs; run the jobs
 // that asked for the turn's end.
 //
-// Timers are no sharper than gRPC's poller, which counts whole milliseconds and rounds up: they fire
-// up to about a millisecond late, and never early by Now().
+// Timers are no sharper than gRPC's poller, which counts whole milliseconds and rounds up: they
+// fire up to about a millisecond late, and never early by Now().
 class CqLoop final : public Loop {
  public:
   CqLoop();
-  // REQUIRES: Run has returned, and whoever has an operation on the queue has started its end (servers
-  // are shut down, calls cancelled). Waits for those and hands each to its tag.
+  // REQUIRES: Run has returned, and whoever has an operation on the queue has started its end
+  // (servers are shut down, calls cancelled). Waits for those and hands each to its tag.
   ~CqLoop() override;
   CqLoop(const CqLoop&) = delete;
   CqLoop& operator=(const CqLoop&) = delete;
@@ -116,9 +116,9 @@ class CqLoop final : public Loop {
   // Added to the wait after the poller came back early by our clock, so that it cannot spin.
   Duration wait_slack_{0};
 
-  std::vector<Job> local_;     // Posted by this thread.
+  std::vector<Job> local_;  // Posted by this thread.
   std::vector<Job> turn_end_;
-  std::vector<Job> running_;   // Reused by the two.
+  std::vector<Job> running_;  // Reused by the two.
   uint64_t turns_ = 0;
 
   std::unique_ptr<Wake> wake_;

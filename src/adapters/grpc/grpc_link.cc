@@ -52,8 +52,8 @@ absl::Status NotSent(absl::StatusCode code, const std::string& message) {
 
 }  // namespace
 
-// One dial, and the stream that it became. It lives until gRPC has returned its last tag, which may be
-// after the link has given it up.
+// One dial, and the stream that it became. It lives until gRPC has returned its last tag, which may
+// be after the link has given it up.
 class GrpcLink::Stream {
  public:
   Stream(GrpcLink* link, const TransportOptions& options)
@@ -232,9 +232,8 @@ absl::Status GrpcLink::Admit(size_t bytes, Instant deadline, Instant now) const 
 }
 
 void GrpcLink::FailLater(PeerDone done, absl::Status status) {
-  loop_->Post([done = std::move(done), status = std::move(status)]() mutable {
-    done(std::move(status));
-  });
+  loop_->Post(
+      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
 }
 
 GrpcLink::Pending GrpcLink::Take(absl::flat_hash_map<uint64_t, Pending>::iterator it) {
@@ -319,7 +318,8 @@ void GrpcLink::OnHello(const pb::Hello& hello) {
   first_dial_ = false;
   last_error_.clear();
   if (transport_->events_) {
-    transport_->events_("link_up", absl::StrCat(address_, " node=", ToHex(NodeId(hello.node_id()))));
+    transport_->events_("link_up",
+                        absl::StrCat(address_, " node=", ToHex(NodeId(hello.node_id()))));
   }
   ScheduleFlush();
 }
@@ -369,10 +369,10 @@ void GrpcLink::Lost(absl::StatusCode code, std::string why) {
     if (call.timer != 0) loop_->Cancel(call.timer);
   }
   const absl::Status unsent = Unsent();
-  const absl::Status lost = WithDetails(
-      absl::UnavailableError(absl::StrCat("the link to ", address_, " broke before an answer: ",
-                                          last_error_)),
-      {.reason = kReasonLinkLost});
+  const absl::Status lost =
+      WithDetails(absl::UnavailableError(absl::StrCat("the link to ", address_,
+                                                      " broke before an answer: ", last_error_)),
+                  {.reason = kReasonLinkLost});
   // The link may be closed by any of these.
   for (auto& [id, call] : calls) call.done(call.sent ? lost : unsent);
 }

@@ -22,9 +22,9 @@ class GrpcTransport;
 //                       +-> waiting for its turn --+
 //
 // Each dial makes a channel of its own: it resolves the name anew, and no backoff of an earlier
-// attempt, of the connection or of the resolver (whose own grows to two minutes), stands in its way.
-// While the link is up, what is called in a turn leaves at the end of that turn; what is called while
-// a frame is being written leaves in the next.
+// attempt, of the connection or of the resolver (whose own grows to two minutes), stands in its
+// way. While the link is up, what is called in a turn leaves at the end of that turn; what is
+// called while a frame is being written leaves in the next.
 class GrpcLink final : public Link {
  public:
   GrpcLink(GrpcTransport* transport, std::string address, NodeId expected);

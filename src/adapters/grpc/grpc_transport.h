@@ -17,8 +17,8 @@ namespace annulus {
 class GrpcLink;
 class PeerService;
 
-// The real Transport: one bidirectional Exchange stream for each link (proto/annulus/peer/v1), on the
-// loop's queue. Outgoing links are in grpc_link.h, incoming streams in peer_service.h.
+// The real Transport: one bidirectional Exchange stream for each link (proto/annulus/peer/v1), on
+// the loop's queue. Outgoing links are in grpc_link.h, incoming streams in peer_service.h.
 //
 // REQUIRES: used and destroyed on the loop's thread, after every Link.
 class GrpcTransport final : public Transport {
@@ -42,8 +42,8 @@ class GrpcTransport final : public Transport {
   // Outgoing links that stand, and all of them.
   size_t links_up() const;
   size_t links() const { return links_.size(); }
-  // Streams that gRPC still holds, those of closed links among them. The loop may end when there are
-  // none.
+  // Streams that gRPC still holds, those of closed links among them. The loop may end when there
+  // are none.
   size_t client_streams() const { return client_streams_; }
 
  private:

@@ -43,8 +43,8 @@ class Peer {
   // Port 0: any.
   void Listen(int port, Handler handler) {
     loop_.On([&] {
-      auto server = GrpcServer::Start(loop_.get(), PeerServerOptions(Address(port)),
-                                      {transport_->service()});
+      auto server =
+          GrpcServer::Start(loop_.get(), PeerServerOptions(Address(port)), {transport_->service()});
       ASSERT_TRUE(server.ok()) << server.status();
       server_ = *std::move(server);
       transport_->Serve(std::move(handler));
@@ -101,7 +101,8 @@ class Peer {
       }
     });
     ended.get_future().get();
-    EXPECT_TRUE(Eventually([&] { return loop_.On([&] { return transport_->client_streams() == 0; }); }));
+    EXPECT_TRUE(
+        Eventually([&] { return loop_.On([&] { return transport_->client_streams() == 0; }); }));
     server_.reset();
     loop_.End();
     transport_.reset();
@@ -325,7 +326,8 @@ TEST(GrpcTransport, RefusesAnotherNodeThanTheExpectedOne) {
   const PeerResult result = client.Call("k").get();
   EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(result), kReasonNotSent);
-  EXPECT_NE(std::string(result.status().message()).find("this is node 0000000000000002"), std::string::npos)
+  EXPECT_NE(std::string(result.status().message()).find("this is node 0000000000000002"),
+            std::string::npos)
       << result.status();
   EXPECT_FALSE(client.Connected());
   EXPECT_TRUE(client.HasEvent("link_refused"));
@@ -339,14 +341,16 @@ TEST(GrpcTransport, RefusesAnotherCluster) {
   client.Dial(server.port());
   const PeerResult result = client.Call("k").get();
   EXPECT_EQ(ReasonOf(result), kReasonNotSent);
-  EXPECT_NE(std::string(result.status().message()).find("\"red\""), std::string::npos) << result.status();
+  EXPECT_NE(std::string(result.status().message()).find("\"red\""), std::string::npos)
+      << result.status();
 }
 
 TEST(GrpcTransport, CapsWhatIsUnderWay) {
   std::vector<PeerDone> held;
   Peer server(2);
   Peer client(1, {.cluster = "test", .calls_max = 10, .call_bytes_max = 100'000});
-  server.Listen(0, [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
+  server.Listen(0,
+                [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
   client.Dial(server.port());
   auto under_way = client.CallMany(10, 10);
   const PeerResult over = client.Call("one more").get();
@@ -398,7 +402,8 @@ TEST(GrpcTransport, DropsCallsUnderWayWhenTheLinkIsClosed) {
   std::vector<PeerDone> held;
   Peer server(2);
   Peer client(1);
-  server.Listen(0, [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
+  server.Listen(0,
+                [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
   client.Dial(server.port());
   auto result = client.Call("k");
   ASSERT_TRUE(Eventually([&] { return server.loop().On([&] { return held.size() == 1; }); }));

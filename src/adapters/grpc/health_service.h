@@ -9,8 +9,8 @@
 
 namespace annulus {
 
-// grpc.health.v1.Health for the services of the public port. Our own handler, on the loop: gRPC's brings
-// threads. It answers from the moment the server runs, before there is a node.
+// grpc.health.v1.Health for the services of the public port. Our own handler, on the loop: gRPC's
+// brings threads. It answers from the moment the server runs, before there is a node.
 class HealthService {
  public:
   // `services`: their full names. The whole server, under the empty name, is always known.

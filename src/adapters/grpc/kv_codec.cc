@@ -208,8 +208,8 @@ void FillError(const absl::Status& status, pb::OperationError* out) {
   const int64_t retry_ms =
       std::chrono::ceil<std::chrono::milliseconds>(std::max(details.retry_after, Duration{0}))
           .count();
-  out->set_retry_after_ms(static_cast<uint32_t>(
-      std::min<int64_t>(retry_ms, std::numeric_limits<uint32_t>::max())));
+  out->set_retry_after_ms(
+      static_cast<uint32_t>(std::min<int64_t>(retry_ms, std::numeric_limits<uint32_t>::max())));
 }
 
 }  // namespace annulus

@@ -108,10 +108,9 @@ Task<absl::Status> KvService::Batch(BatchMethod::Call* call) {
   const int count = call->request.operations_size();
   const size_t count_max = door_->node->options().limits.batch_operations_max;
   if (count == 0 || static_cast<size_t>(count) > count_max) {
-    co_return WithDetails(
-        absl::InvalidArgumentError(absl::StrCat("a batch of ", count, " operations: give 1 to ",
-                                                count_max)),
-        {.reason = "INVALID_ARGUMENT", .outcome = Outcome::kNotApplied});
+    co_return WithDetails(absl::InvalidArgumentError(absl::StrCat(
+                              "a batch of ", count, " operations: give 1 to ", count_max)),
+                          {.reason = "INVALID_ARGUMENT", .outcome = Outcome::kNotApplied});
   }
   call->response.mutable_results()->Reserve(count);
   for (int i = 0; i < count; ++i) call->response.add_results();

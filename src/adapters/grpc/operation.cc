@@ -46,8 +46,7 @@ struct Started {
   Task<absl::Status> task;
 };
 
-Started Start(Node* node, pb::Operation* operation, Instant deadline,
-              pb::OperationResult* result) {
+Started Start(Node* node, pb::Operation* operation, Instant deadline, pb::OperationResult* result) {
   switch (operation->operation_case()) {
     case pb::Operation::kPut:
       return {PublicOp::kPut, RunPut(node, operation->mutable_put(), deadline, result)};
@@ -79,6 +78,8 @@ void FillAbandoned(bool is_write, pb::OperationResult* result) {
   FillError(NodeWentAway(is_write), result->mutable_error());
 }
 
-bool IsWrite(const pb::Operation& operation) { return operation.has_put() || operation.has_delete_(); }
+bool IsWrite(const pb::Operation& operation) {
+  return operation.has_put() || operation.has_delete_();
+}
 
 }  // namespace annulus

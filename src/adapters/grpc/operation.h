@@ -6,8 +6,8 @@
 
 namespace annulus {
 
-// Runs one operation of a batch or a pipeline and fills its result, whatever happens. `operation` is
-// taken apart; both pointers outlive the flow. REQUIRES: door->node is there.
+// Runs one operation of a batch or a pipeline and fills its result, whatever happens. `operation`
+// is taken apart; both pointers outlive the flow. REQUIRES: door->node is there.
 Task<void> RunOperation(DoorContext* door, kv::v1::Operation* operation, Instant deadline,
                         kv::v1::OperationResult* result);
 

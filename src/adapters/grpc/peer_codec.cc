@@ -154,65 +154,66 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
     EncodeError(reply.status(), out->mutable_error());
     return;
   }
-  std::visit(Overloaded{
-                 [&](IntroduceReply&& from) {
-                   pb::IntroduceReply* to = out->mutable_introduce();
-                   to->set_cluster(std::move(from.cluster));
-                   to->set_name(std::move(from.name));
-                   to->set_node_id(from.id.value());
-                   to->set_incarnation(from.incarnation.value());
-                   to->set_storage(from.storage);
-                   to->set_peer_address(std::move(from.peer_address));
-                   to->set_client_address(std::move(from.client_address));
-                   to->set_zone(std::move(from.zone));
-                   to->set_layout(std::move(from.layout));
-                   to->set_formation_digest(from.formation_digest);
-                 },
-                 [&](PingReply&& from) {
-                   pb::PingReply* to = out->mutable_ping();
-                   to->set_incarnation(from.incarnation.value());
-                   to->set_layout_version(from.layout_version.value());
-                 },
-                 [&](ForwardReply&& from) {
-                   pb::ForwardReply* to = out->mutable_forward();
-                   to->mutable_dot()->set_actor(from.dot.actor.value());
-                   to->mutable_dot()->set_counter(from.dot.counter);
-                   EncodeVector(from.context, to->mutable_context());
-                   to->set_acks_primaries(from.acks.primaries);
-                   to->set_acks_fallbacks(from.acks.fallbacks);
-                   to->set_acks_required(from.acks.required);
-                   to->set_durable(from.durable);
-                   to->set_siblings(from.siblings);
-                   for (ForwardReply::Hop& hop : from.hops) {
-                     pb::Hop* wire = to->add_hops();
-                     wire->set_node_id(hop.node.value());
-                     wire->set_kind(hop.kind);
-                     wire->set_answer(std::move(hop.answer));
-                     wire->set_asked_us(hop.asked_us);
-                     wire->set_answered_us(hop.answered_us);
-                   }
-                 },
-                 [&](ReplicateReply&& from) { out->mutable_replicate()->set_durable(from.durable); },
-                 [&](ReadReply&& from) {
-                   pb::ReadReply* to = out->mutable_read();
-                   to->set_found(from.found);
-                   if (from.record.has_value()) to->set_record(*std::move(from.record));
-                   to->set_digest(from.digest);
-                   to->set_epoch(from.epoch.value());
-                 },
-                 [&](RangeReply&& from) {
-                   pb::RangeReply* to = out->mutable_range();
-                   to->mutable_entries()->Reserve(static_cast<int>(from.entries.size()));
-                   for (RangeReply::Entry& entry : from.entries) {
-                     pb::RangeReply::Entry* wire = to->add_entries();
-                     wire->set_data_key(std::move(entry.data_key));
-                     wire->set_record(std::move(entry.record));
-                   }
-                   to->set_more(from.more);
-                   to->set_epoch(from.epoch.value());
-                 },
-             },
-             *std::move(reply));
+  std::visit(
+      Overloaded{
+          [&](IntroduceReply&& from) {
+            pb::IntroduceReply* to = out->mutable_introduce();
+            to->set_cluster(std::move(from.cluster));
+            to->set_name(std::move(from.name));
+            to->set_node_id(from.id.value());
+            to->set_incarnation(from.incarnation.value());
+            to->set_storage(from.storage);
+            to->set_peer_address(std::move(from.peer_address));
+            to->set_client_address(std::move(from.client_address));
+            to->set_zone(std::move(from.zone));
+            to->set_layout(std::move(from.layout));
+            to->set_formation_digest(from.formation_digest);
+          },
+          [&](PingReply&& from) {
+            pb::PingReply* to = out->mutable_ping();
+            to->set_incarnation(from.incarnation.value());
+            to->set_layout_version(from.layout_version.value());
+          },
+          [&](ForwardReply&& from) {
+            pb::ForwardReply* to = out->mutable_forward();
+            to->mutable_dot()->set_actor(from.dot.actor.value());
+            to->mutable_dot()->set_counter(from.dot.counter);
+            EncodeVector(from.context, to->mutable_context());
+            to->set_acks_primaries(from.acks.primaries);
+            to->set_acks_fallbacks(from.acks.fallbacks);
+            to->set_acks_required(from.acks.required);
+            to->set_durable(from.durable);
+            to->set_siblings(from.siblings);
+            for (ForwardReply::Hop& hop : from.hops) {
+              pb::Hop* wire = to->add_hops();
+              wire->set_node_id(hop.node.value());
+              wire->set_kind(hop.kind);
+              wire->set_answer(std::move(hop.answer));
+              wire->set_asked_us(hop.asked_us);
+              wire->set_answered_us(hop.answered_us);
+            }
+          },
+          [&](ReplicateReply&& from) { out->mutable_replicate()->set_durable(from.durable); },
+          [&](ReadReply&& from) {
+            pb::ReadReply* to = out->mutable_read();
+            to->set_found(from.found);
+            if (from.record.has_value()) to->set_record(*std::move(from.record));
+            to->set_digest(from.digest);
+            to->set_epoch(from.epoch.value());
+          },
+          [&](RangeReply&& from) {
+            pb::RangeReply* to = out->mutable_range();
+            to->mutable_entries()->Reserve(static_cast<int>(from.entries.size()));
+            for (RangeReply::Entry& entry : from.entries) {
+              pb::RangeReply::Entry* wire = to->add_entries();
+              wire->set_data_key(std::move(entry.data_key));
+              wire->set_record(std::move(entry.record));
+            }
+            to->set_more(from.more);
+            to->set_epoch(from.epoch.value());
+          },
+      },
+      *std::move(reply));
 }
 
 PeerResult DecodeReply(pb::Reply* reply) {
@@ -279,8 +280,8 @@ PeerResult DecodeReply(pb::Reply* reply) {
       RangeReply to;
       to.entries.reserve(from->entries_size());
       for (pb::RangeReply::Entry& entry : *from->mutable_entries()) {
-        to.entries.push_back({std::move(*entry.mutable_data_key()),
-                              std::move(*entry.mutable_record())});
+        to.entries.push_back(
+            {std::move(*entry.mutable_data_key()), std::move(*entry.mutable_record())});
       }
       to.more = from->more();
       to.epoch = Epoch(from->epoch());
@@ -315,7 +316,8 @@ absl::Status DecodeError(const pb::Error& error) {
                         ? static_cast<Outcome>(error.outcome())
                         : Outcome::kUnknown;
   details.acks = {error.acks_primaries(), error.acks_fallbacks(), error.acks_required()};
-  details.retry_after = std::chrono::microseconds(std::min(error.retry_after_us(), kRetryAfterMaxUs));
+  details.retry_after =
+      std::chrono::microseconds(std::min(error.retry_after_us(), kRetryAfterMaxUs));
   return WithDetails(
       absl::Status(known ? static_cast<absl::StatusCode>(error.code()) : absl::StatusCode::kUnknown,
                    error.message()),
@@ -338,22 +340,21 @@ size_t ApproximateSize(const PeerRequest& request) {
 
 size_t ApproximateSize(const PeerReply& reply) {
   return kMessageOverheadBytes +
-         std::visit(Overloaded{
-                        [](const IntroduceReply& r) { return r.layout.size() + 256; },
-                        [](const ForwardReply& r) {
-                          return r.context.width() * 16 + r.hops.size() * 64;
-                        },
-                        [](const ReadReply& r) { return r.record.has_value() ? r.record->size() : 0; },
-                        [](const RangeReply& r) {
-                          size_t bytes = 0;
-                          for (const RangeReply::Entry& entry : r.entries) {
-                            bytes += entry.data_key.size() + entry.record.size() + 16;
-                          }
-                          return bytes;
-                        },
-                        [](const auto&) { return size_t{0}; },
-                    },
-                    reply);
+         std::visit(
+             Overloaded{
+                 [](const IntroduceReply& r) { return r.layout.size() + 256; },
+                 [](const ForwardReply& r) { return r.context.width() * 16 + r.hops.size() * 64; },
+                 [](const ReadReply& r) { return r.record.has_value() ? r.record->size() : 0; },
+                 [](const RangeReply& r) {
+                   size_t bytes = 0;
+                   for (const RangeReply::Entry& entry : r.entries) {
+                     bytes += entry.data_key.size() + entry.record.size() + 16;
+                   }
+                   return bytes;
+                 },
+                 [](const auto&) { return size_t{0}; },
+             },
+             reply);
 }
 
 }  // namespace annulus

@@ -71,8 +71,8 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
   EXPECT_EQ(reply.layout, kRaw);
   EXPECT_EQ(reply.formation_digest, 99u);
 
-  const PingReply ping = PassReply(
-      PingReply{.incarnation = Incarnation(9), .layout_version = LayoutVersion(12)});
+  const PingReply ping =
+      PassReply(PingReply{.incarnation = Incarnation(9), .layout_version = LayoutVersion(12)});
   EXPECT_EQ(ping.incarnation, Incarnation(9));
   EXPECT_EQ(ping.layout_version, LayoutVersion(12));
 }
@@ -134,8 +134,8 @@ TEST(PeerCodec, PassesRead) {
   EXPECT_EQ(request.item, (Item{"b", "k", "s"}));
   EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
 
-  ReadReply reply = PassReply(ReadReply{
-      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2)});
+  ReadReply reply =
+      PassReply(ReadReply{.found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2)});
   EXPECT_TRUE(reply.found);
   EXPECT_EQ(reply.record, kRaw);
   EXPECT_EQ(reply.digest, ~0ull);
@@ -159,8 +159,8 @@ TEST(PeerCodec, PassesRange) {
   EXPECT_EQ(request.entries_max, 10u);
   EXPECT_EQ(request.bytes_max, 1u << 20);
 
-  const RangeReply reply = PassReply(
-      RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4)});
+  const RangeReply reply =
+      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4)});
   ASSERT_EQ(reply.entries.size(), 2u);
   EXPECT_EQ(reply.entries[0].data_key, "k1");
   EXPECT_EQ(reply.entries[0].record, kRaw);

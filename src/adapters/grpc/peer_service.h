@@ -10,8 +10,8 @@
 
 namespace annulus {
 
-// The server's side of the peer port: takes Exchange streams, checks their hellos, hands their requests
-// to the handler, and sends back whatever answers a turn brought in one frame.
+// The server's side of the peer port: takes Exchange streams, checks their hellos, hands their
+// requests to the handler, and sends back whatever answers a turn brought in one frame.
 class PeerService {
  public:
   // All outlive it.

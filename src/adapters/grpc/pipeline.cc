@@ -17,7 +17,8 @@ namespace {
 
 namespace pb = kv::v1;
 
-// Of one stream: operations that run or whose result is not with gRPC yet, and bytes of such results.
+// Of one stream: operations that run or whose result is not with gRPC yet, and bytes of such
+// results.
 constexpr size_t kOperationsMax = 4096;
 constexpr size_t kResultBytesMax = 8 << 20;
 // A response is closed at about this size, unless one result alone is larger.

@@ -12,9 +12,9 @@ class Service;
 
 namespace annulus {
 
-// Server reflection, v1 and v1alpha, from the descriptors that are compiled in: what lets a stock tool
-// list and call the services without their protos. gRPC 1.51 itself has v1alpha only, and answers it on
-// threads of its own.
+// Server reflection, v1 and v1alpha, from the descriptors that are compiled in: what lets a stock
+// tool list and call the services without their protos. gRPC 1.51 itself has v1alpha only, and
+// answers it on threads of its own.
 class ReflectionService {
  public:
   // `services`: the full names to list.

@@ -144,8 +144,8 @@ GrpcServer::~GrpcServer() {
 
 void GrpcServer::Shutdown(Duration grace, Job done) {
   ANNULUS_CHECK(!closer_.joinable());
-  // grpc::Server::Shutdown waits for the calls, whose ends are events of the loop: on the loop's own
-  // thread it would wait for itself.
+  // grpc::Server::Shutdown waits for the calls, whose ends are events of the loop: on the loop's
+  // own thread it would wait for itself.
   closer_ = std::thread([this, grace, done = std::move(done)]() mutable {
     server_->Shutdown(std::chrono::system_clock::now() +
                       std::chrono::duration_cast<std::chrono::system_clock::duration>(grace));

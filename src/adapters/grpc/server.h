@@ -32,8 +32,8 @@ struct ServerOptions {
 ServerOptions PublicServerOptions(std::string address);
 ServerOptions PeerServerOptions(std::string address);
 
-// A gRPC server on the loop's queue. gRPC's own builder gives each server a queue of its own; this one
-// lets the two servers of a process share the loop's, so that one thread serves both.
+// A gRPC server on the loop's queue. gRPC's own builder gives each server a queue of its own; this
+// one lets the two servers of a process share the loop's, so that one thread serves both.
 //
 // REQUIRES: used on the loop's thread (but Start, which may also be called before the loop runs).
 class GrpcServer {

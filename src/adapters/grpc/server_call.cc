@@ -14,8 +14,9 @@ Instant DeadlineOf(const grpc::ServerContext& context) {
 }
 
 absl::Status NoNode() {
-  return WithDetails(absl::UnavailableError("this process is starting or stopping; ask another one"),
-                     {.reason = "DRAINING", .outcome = Outcome::kNotApplied});
+  return WithDetails(
+      absl::UnavailableError("this process is starting or stopping; ask another one"),
+      {.reason = "DRAINING", .outcome = Outcome::kNotApplied});
 }
 
 absl::Status NodeWentAway(bool is_write) {

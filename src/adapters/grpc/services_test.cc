@@ -196,11 +196,10 @@ TEST_F(Door, PutsGetsAndDeletes) {
 
 TEST_F(Door, SendsTheDetailsOfAFailure) {
   OnNode([](FakeNode* node) {
-    node->fail = WithDetails(absl::UnavailableError("one of two"),
-                             {.reason = "QUORUM_NOT_REACHED",
-                              .outcome = Outcome::kUnknown,
-                              .acks = {1, 0, 2},
-                              .retry_after = 1500ms});
+    node->fail = WithDetails(absl::UnavailableError("one of two"), {.reason = "QUORUM_NOT_REACHED",
+                                                                    .outcome = Outcome::kUnknown,
+                                                                    .acks = {1, 0, 2},
+                                                                    .retry_after = 1500ms});
   });
   grpc::ClientContext context;
   pb::PutResponse answer;
@@ -235,8 +234,7 @@ TEST_F(Door, RefusesAConsistencyThatItDoesNotKnow) {
 TEST_F(Door, RefusesAMessageOverTheLimitBeforeTheNodeSeesIt) {
   grpc::ClientContext context;
   pb::PutResponse answer;
-  const grpc::Status status =
-      stub_->Put(&context, PutOf("k", std::string(3 << 20, 'v')), &answer);
+  const grpc::Status status = stub_->Put(&context, PutOf("k", std::string(3 << 20, 'v')), &answer);
   EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(OnNode([](FakeNode* node) { return node->calls; }), 0);
 }
@@ -497,7 +495,8 @@ TEST_F(Door, AnswersOperators) {
                     .layout_version = LayoutVersion(3),
                     .uptime = 61s,
                     .ready = true};
-    node->status.members.push_back({.member = layout->members()[0], .state = "self", .partitions = 4});
+    node->status.members.push_back(
+        {.member = layout->members()[0], .state = "self", .partitions = 4});
   });
   auto admin = admin::v1::Admin::NewStub(channel_);
   grpc::ClientContext status_context;

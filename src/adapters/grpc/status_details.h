@@ -8,8 +8,8 @@ namespace annulus {
 
 // How a failure leaves the public door: the code, the message, and in the details (the metadata
 // "grpc-status-details-bin") a google.rpc.Status with
-// - google.rpc.ErrorInfo: domain "annulus", the reason; of a write that got as far as having one, the
-//   metadata "outcome", "acks_primaries", "acks_fallbacks" and "acks_required";
+// - google.rpc.ErrorInfo: domain "annulus", the reason; of a failed write also the metadata
+//   "outcome", "acks_primaries", "acks_fallbacks" and "acks_required";
 // - google.rpc.RetryInfo, where it is known when to try again.
 //
 // UNKNOWN and INTERNAL never leave it: they become UNAVAILABLE, since what they stand for (a fault

@@ -37,9 +37,9 @@ TEST(StatusDetails, EveryCodeButTwoGoesOutAsItIs) {
 }
 
 TEST(StatusDetails, AWriteSaysHowItEnded) {
-  const google::rpc::ErrorInfo info = InfoOf(ToGrpcStatus(WithDetails(
-      absl::DeadlineExceededError("m"),
-      {.reason = "WHY", .outcome = Outcome::kNotApplied, .acks = {1, 2, 3}})));
+  const google::rpc::ErrorInfo info = InfoOf(ToGrpcStatus(
+      WithDetails(absl::DeadlineExceededError("m"),
+                  {.reason = "WHY", .outcome = Outcome::kNotApplied, .acks = {1, 2, 3}})));
   EXPECT_EQ(info.reason(), "WHY");
   EXPECT_EQ(info.metadata().at("outcome"), "NOT_APPLIED");
   EXPECT_EQ(info.metadata().at("acks_primaries"), "1");

@@ -28,8 +28,8 @@ struct TransportOptions {
   size_t requests_max = 8192;
   size_t request_bytes_max = 64 << 20;
 
-  // A failed dial is followed by the next one this long after it began; one that the peer refused, by
-  // the longer time.
+  // A failed dial is followed by the next one this long after it began; one that the peer refused,
+  // by the longer time.
   Duration dial_interval = 500ms;
   Duration refused_interval = 1s;
   // A dial that has brought no hello by then is given up: the address may be of yesterday.

@@ -23,18 +23,17 @@ namespace annulus {
 //   put_(door, PublicOp::kPut, [this](auto... args) { service_.RequestPut(args...); },
 //        [this](PutMethod::Call* call) { return Put(call); })
 //
-// The flow takes call->request apart, fills call->response and returns how it ended; the call outlives
-// it. Where the node goes away under the flow, the call ends as UNAVAILABLE.
+// The flow takes call->request apart, fills call->response and returns how it ended; the call
+// outlives it. Where the node goes away under the flow, the call ends as UNAVAILABLE.
 // REQUIRES: destroyed once the server is shut down and the loop has returned every call.
 template <class Request, class Response>
 class UnaryMethod {
  public:
   class Call;
   // Posts a call to gRPC: the generated RequestX of the service.
-  using Poster = absl::AnyInvocable<void(grpc::ServerContext*, Request*,
-                                         grpc::ServerAsyncResponseWriter<Response>*,
-                                         grpc::CompletionQueue*, grpc::ServerCompletionQueue*,
-                                         void*)>;
+  using Poster = absl::AnyInvocable<void(
+      grpc::ServerContext*, Request*, grpc::ServerAsyncResponseWriter<Response>*,
+      grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*)>;
   using Flow = absl::AnyInvocable<Task<absl::Status>(Call*)>;
 
   UnaryMethod(DoorContext* door, PublicOp op, bool is_write, Poster poster, Flow flow)

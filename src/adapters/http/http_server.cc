@@ -97,10 +97,9 @@ class HttpServer::Impl {
       parser_->header_limit(static_cast<uint32_t>(impl_->options_.header_bytes_max));
       parser_->body_limit(0);
       stream_.expires_after(impl_->options_.idle_timeout);
-      http::async_read(stream_, buffer_, *parser_,
-                       [self = shared_from_this()](beast::error_code error, size_t) {
-                         self->OnRead(error);
-                       });
+      http::async_read(
+          stream_, buffer_, *parser_,
+          [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
     }
 
    private:
@@ -118,9 +117,8 @@ class HttpServer::Impl {
         return Reply({http::status::payload_too_large, {}, "no request here has a body\n"});
       }
       if (error) return;
-      impl_->Handle(parser_->get(), [self = shared_from_this()](Answer answer) {
-        self->Reply(std::move(answer));
-      });
+      impl_->Handle(parser_->get(),
+                    [self = shared_from_this()](Answer answer) { self->Reply(std::move(answer)); });
     }
 
     void Reply(Answer answer) {
@@ -138,10 +136,9 @@ class HttpServer::Impl {
       if (request.method() != http::verb::head) response_->body() = std::move(answer.body);
       response_->content_length(size);
       stream_.expires_after(impl_->options_.idle_timeout);
-      http::async_write(stream_, *response_,
-                        [self = shared_from_this()](beast::error_code error, size_t) {
-                          self->OnWritten(error);
-                        });
+      http::async_write(
+          stream_, *response_,
+          [self = shared_from_this()](beast::error_code error, size_t) { self->OnWritten(error); });
     }
 
     void OnWritten(beast::error_code error) {
@@ -190,8 +187,8 @@ class HttpServer::Impl {
     const beast::string_view target = request.target();
     const beast::string_view path = target.substr(0, target.find('?'));
     if (path == "/metrics") {
-      return reply({http::status::ok, "text/plain; version=0.0.4; charset=utf-8",
-                    sources_.metrics()});
+      return reply(
+          {http::status::ok, "text/plain; version=0.0.4; charset=utf-8", sources_.metrics()});
     }
     if (path == "/livez" || path == "/readyz") {
       const bool live_only = path == "/livez";
@@ -218,19 +215,19 @@ class HttpServer::Impl {
       if (auto done = std::exchange(probe->done, nullptr); done) done(std::nullopt);
     });
     // The job may outlive this server: it looks at the flag first.
-    loop_->Post([this, alive = alive_, readiness = sources_.readiness,
-                 weak = std::weak_ptr<Probe>(probe)] {
-      std::lock_guard<std::mutex> lock(alive->mutex);
-      if (!alive->alive) return;
-      Readiness answer = readiness();
-      asio::post(context_, [weak, answer = std::move(answer)] {
-        const std::shared_ptr<Probe> probe = weak.lock();
-        if (probe == nullptr) return;
-        auto done = std::exchange(probe->done, nullptr);
-        probe->timer.cancel();
-        if (done) done(answer);
-      });
-    });
+    loop_->Post(
+        [this, alive = alive_, readiness = sources_.readiness, weak = std::weak_ptr<Probe>(probe)] {
+          std::lock_guard<std::mutex> lock(alive->mutex);
+          if (!alive->alive) return;
+          Readiness answer = readiness();
+          asio::post(context_, [weak, answer = std::move(answer)] {
+            const std::shared_ptr<Probe> probe = weak.lock();
+            if (probe == nullptr) return;
+            auto done = std::exchange(probe->done, nullptr);
+            probe->timer.cancel();
+            if (done) done(answer);
+          });
+        });
   }
 
   struct Alive {

@@ -10,8 +10,8 @@
 namespace annulus {
 
 struct HttpOptions {
-  std::string address;                    // host:port; port 0: any.
-  std::string setting = "listen_http";    // For messages.
+  std::string address;                  // host:port; port 0: any.
+  std::string setting = "listen_http";  // For messages.
   // How long the loop may take to answer a probe before it counts as stuck.
   Duration loop_patience = 2s;
   size_t connections_max = 256;
@@ -39,12 +39,12 @@ class HttpServer {
     std::function<std::string()> metrics;
   };
 
-  // Binds, listens, and serves on a thread of its own. FAILED_PRECONDITION, naming the setting, where
-  // the port cannot be had; INVALID_ARGUMENT where the address is none.
+  // Binds, listens, and serves on a thread of its own. FAILED_PRECONDITION, naming the setting,
+  // where the port cannot be had; INVALID_ARGUMENT where the address is none.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(Loop* loop, HttpOptions options,
                                                            Sources sources);
-  // Stops taking connections and closes those that are open. REQUIRES: the loop still stands (it need
-  // not run); jobs that it has not run yet hold nothing of the server that matters.
+  // Stops taking connections and closes those that are open. REQUIRES: the loop still stands (it
+  // need not run); jobs that it has not run yet hold nothing of the server that matters.
   ~HttpServer();
 
   int port() const;

@@ -82,19 +82,20 @@ class HttpServerTest : public testing::Test {
  protected:
   void Start(HttpOptions options = {}) {
     options.address = "127.0.0.1:0";
-    options.loop_patience = 100ms;
-    auto server = HttpServer::Start(
-        &loop_, options,
-        {.readiness = [this] { return Readiness{ready_, "no layout yet"}; },
-         .metrics = [] { return std::string("annulus_up 1\n"); }});
+    auto server = HttpServer::Start(&loop_, options,
+                                    {.readiness =
+                                         [this] {
+                                           return Readiness{ready_, "no layout yet"};
+                                         },
+                                     .metrics = [] { return std::string("annulus_up 1\n"); }});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
 
   tcp::socket Connect() {
     tcp::socket socket(context_);
-    socket.connect({asio::ip::make_address("127.0.0.1"),
-                    static_cast<unsigned short>(server_->port())});
+    socket.connect(
+        {asio::ip::make_address("127.0.0.1"), static_cast<unsigned short>(server_->port())});
     return socket;
   }
   // Everything the server sends until it closes.
@@ -110,7 +111,8 @@ class HttpServerTest : public testing::Test {
     return Rest(&socket);
   }
   std::string Get(const std::string& path, const std::string& method = "GET") {
-    return Ask(absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    return Ask(
+        absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
   }
   static bool Has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
@@ -123,7 +125,7 @@ class HttpServerTest : public testing::Test {
 };
 
 TEST_F(HttpServerTest, SaysWhetherTheProcessLives) {
-  Start();
+  Start({.loop_patience = 200ms});
   EXPECT_TRUE(Has(Get("/livez"), "HTTP/1.1 200"));
   loop_.Hang(true);
   const std::string stuck = Get("/livez");

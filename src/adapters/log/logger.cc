@@ -123,9 +123,8 @@ Logger::Logger(LogLevel level, LogFormat format, std::string node)
       "annulus", std::make_shared<spdlog::sinks::stderr_sink_mt>(), sink_->pool,
       spdlog::async_overflow_policy::overrun_oldest);
   sink_->logger->set_level(ToSpdlog(level));
-  sink_->logger->set_pattern(format == LogFormat::kJson
-                                 ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ",%v})"
-                                 : "%Y-%m-%dT%H:%M:%S.%eZ %v",
+  sink_->logger->set_pattern(format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ",%v})"
+                                                        : "%Y-%m-%dT%H:%M:%S.%eZ %v",
                              spdlog::pattern_time_type::utc);
 }
 
@@ -137,8 +136,8 @@ void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<L
   const std::string layout = std::to_string(layout_version_.load());
   std::string line;
   if (format_ == LogFormat::kJson) {
-    line = "\"level\":\"" + std::string(Name(level)) + "\",\"node\":\"" + EscapeJson(node_) + "\",\"layout\":" + layout + ",\"event\":\"" +
-           EscapeJson(event) + '"';
+    line = "\"level\":\"" + std::string(Name(level)) + "\",\"node\":\"" + EscapeJson(node_) +
+           "\",\"layout\":" + layout + ",\"event\":\"" + EscapeJson(event) + '"';
     for (const LogField& field : fields) {
       line += ",\"";
       line += field.key;
@@ -147,7 +146,8 @@ void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<L
       line += '"';
     }
   } else {
-    line = std::string(Name(level)) + std::string(6 - Name(level).size(), ' ') + node_ + " layout=" + layout + ' ' + std::string(event);
+    line = std::string(Name(level)) + std::string(6 - Name(level).size(), ' ') + node_ +
+           " layout=" + layout + ' ' + std::string(event);
     for (const LogField& field : fields) {
       line += ' ';
       line += field.key;

@@ -36,7 +36,7 @@ struct LogField {
 class Logger {
  public:
   Logger(LogLevel level, LogFormat format, std::string node);
-  // Writes what is left, unless that takes too long.
+  // Writes what is left.
   ~Logger();
 
   void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
@@ -54,8 +54,8 @@ class Logger {
   std::unique_ptr<Sink> sink_;
 };
 
-// At most so many lines a second, so that a failing disk or client does not fill the log's disk too.
-// Not thread-safe.
+// At most so many lines a second, so that a failing disk or client does not fill the log's disk
+// too. Not thread-safe.
 class LogSampler {
  public:
   explicit LogSampler(uint32_t lines_per_second) : lines_per_second_(lines_per_second) {}
@@ -69,8 +69,8 @@ class LogSampler {
   uint64_t skipped_ = 0;
 };
 
-// As the inside of a JSON string: quotes, backslashes and control bytes are escaped, bytes that are no
-// UTF-8 become U+FFFD.
+// As the inside of a JSON string: quotes, backslashes and control bytes are escaped, bytes that are
+// no UTF-8 become U+FFFD.
 std::string EscapeJson(std::string_view text);
 
 }  // namespace annulus

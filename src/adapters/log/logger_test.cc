@@ -37,8 +37,9 @@ TEST(Logger, WritesJson) {
     log.Log(LogLevel::kInfo, "event", "a \"detail\"");
   });
   EXPECT_TRUE(std::regex_match(
-      line, std::regex("\\{\"time\":\"[^\"]*Z\",\"level\":\"info\",\"node\":\"node-1\",\"layout\":0,"
-                       "\"event\":\"event\",\"detail\":\"a \\\\\"detail\\\\\"\"\\}\n")))
+      line,
+      std::regex("\\{\"time\":\"[^\"]*Z\",\"level\":\"info\",\"node\":\"node-1\",\"layout\":0,"
+                 "\"event\":\"event\",\"detail\":\"a \\\\\"detail\\\\\"\"\\}\n")))
       << line;
 }
 
@@ -80,7 +81,8 @@ TEST(LogSampler, LetsSomeLinesThroughEachSecondAndCountsTheRest) {
 TEST(EscapeJson, KeepsUtf8AndEscapesTheRest) {
   EXPECT_EQ(EscapeJson("plain \xc3\xa9 \xf0\x9f\x98\x80"), "plain \xc3\xa9 \xf0\x9f\x98\x80");
   EXPECT_EQ(EscapeJson("\"\\\n\x01"), "\\\"\\\\\\u000a\\u0001");
-  for (const char* bad : {"\x80", "\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80"}) {
+  for (const char* bad :
+       {"\x80", "\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80"}) {
     EXPECT_NE(EscapeJson(bad).find("\\ufffd"), std::string::npos);
   }
   EXPECT_EQ(EscapeJson("\xc3"), "\\ufffd");

@@ -28,7 +28,8 @@ double MetricHistogram::BoundSeconds(int bucket) { return kBoundsSeconds[bucket]
 
 void MetricHistogram::Observe(Duration latency) {
   const double seconds = ToSeconds(latency);
-  const double* bound = std::lower_bound(std::begin(kBoundsSeconds), std::end(kBoundsSeconds), seconds);
+  const double* bound =
+      std::lower_bound(std::begin(kBoundsSeconds), std::end(kBoundsSeconds), seconds);
   counts_[bound - kBoundsSeconds].Add();
   sum_.Add(seconds);
 }

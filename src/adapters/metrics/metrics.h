@@ -12,8 +12,8 @@
 
 namespace annulus {
 
-// Numbers with one writing thread (the loop's) and any number of readers: a write is a plain load and
-// a plain store, with no lock and no read-modify-write.
+// Numbers with one writing thread (the loop's) and any number of readers: a write is a plain load
+// and a plain store, with no lock and no read-modify-write.
 class MetricCounter {
  public:
   void Add(uint64_t n = 1) {
@@ -84,8 +84,8 @@ class MetricRegistry {
 
   void Name(const std::string& name, const std::string& help, Kind kind);
   template <class Metric>
-  Metric* AddTo(std::deque<Child<Metric>>* children, const std::string& name, const std::string& help,
-                Kind kind, MetricLabels labels);
+  Metric* AddTo(std::deque<Child<Metric>>* children, const std::string& name,
+                const std::string& help, Kind kind, MetricLabels labels);
 
   mutable std::mutex mutex_;
   std::vector<Family> families_;  // In the order in which they were named.

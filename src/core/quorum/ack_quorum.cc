@@ -1,7 +1,5 @@
 #include "core/quorum/ack_quorum.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "base/planted.h"
 
@@ -40,12 +38,6 @@ Verdict AckQuorum::verdict() const {
   if (acks_ >= required_) return Verdict::kWon;
   if (candidates_.size() - refusals_ < required_) return Verdict::kLost;
   return Verdict::kPending;
-}
-
-bool AckQuorum::HasAcked(NodeId node) const {
-  return std::any_of(candidates_.begin(), candidates_.end(), [&](const Candidate& candidate) {
-    return candidate.node == node && candidate.state == State::kAcked;
-  });
 }
 
 }  // namespace annulus

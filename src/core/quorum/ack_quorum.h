@@ -24,7 +24,6 @@ class AckQuorum {
 
   Verdict verdict() const;
   uint32_t acks() const { return acks_; }
-  bool HasAcked(NodeId node) const;
 
  private:
   enum class State : uint8_t { kAsked, kAcked, kRefused };

@@ -7,8 +7,9 @@
 
 namespace annulus {
 
-ReadQuorum::ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates)
-    : item_(std::move(item)), required_(required) {
+ReadQuorum::ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates,
+                       VersionVector at_least)
+    : item_(std::move(item)), required_(required), at_least_(std::move(at_least)) {
   ANNULUS_CHECK(required >= 1);
   if (PlantedBugs::Has(PlantedBug::kReadAnswersFromOne)) required_ = 1;
   candidates_.reserve(candidates.size());
@@ -18,6 +19,7 @@ ReadQuorum::ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candida
 std::vector<ReadQuorum::Ask> ReadQuorum::Start() { return NextAsks(); }
 
 std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
+  const uint32_t needed = Needed();
   uint32_t expected = 0;
   bool whole_expected = !whole_digests_.empty();
   for (const Candidate& candidate : candidates_) {
@@ -27,13 +29,13 @@ std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
   std::vector<Ask> asks;
   // A digest that nothing here matches is worth nothing until its record is here too.
   for (Candidate& candidate : candidates_) {
-    if (expected >= required_) break;
+    if (expected >= needed) break;
     if (candidate.state != State::kDigest || Settled(candidate)) continue;
     asks.push_back(Send(&candidate, /*whole=*/true));
     ++expected;
   }
   for (Candidate& candidate : candidates_) {
-    if (expected >= required_) break;
+    if (expected >= needed) break;
     if (candidate.state != State::kUnasked) continue;
     asks.push_back(Send(&candidate, !whole_expected));
     whole_expected = true;
@@ -56,7 +58,6 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
 void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   Candidate* candidate = Find(node);
   if (candidate == nullptr || candidate->state == State::kWhole) return;
-  epoch_ = std::min(epoch_, answer.epoch);
   if (answer.found && !answer.record.has_value()) {
     candidate->state = State::kDigest;
     candidate->digest = answer.digest;
@@ -64,7 +65,6 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   }
   candidate->state = State::kWhole;
   if (!answer.found) return;
-  found_ = true;
   whole_digests_.push_back(DigestOf(item_, *answer.record));
   Merge(&merged_, *answer.record);
 }
@@ -74,17 +74,17 @@ void ReadQuorum::Fail(NodeId node) {
   if (candidate != nullptr && candidate->state == State::kAsked) candidate->state = State::kFailed;
 }
 
-void ReadQuorum::ForgetFailures() {
-  for (Candidate& candidate : candidates_) {
-    if (candidate.state == State::kFailed) candidate.state = State::kUnasked;
-  }
+uint32_t ReadQuorum::Needed() const {
+  if (settled() < required_ || merged_.vector.Covers(at_least_)) return required_;
+  return static_cast<uint32_t>(candidates_.size());
 }
 
 Verdict ReadQuorum::verdict() const {
-  if (settled() >= required_) return Verdict::kWon;
+  const uint32_t needed = Needed();
+  if (settled() >= needed) return Verdict::kWon;
   size_t failed = 0;
   for (const Candidate& candidate : candidates_) failed += candidate.state == State::kFailed;
-  return candidates_.size() - failed < required_ ? Verdict::kLost : Verdict::kPending;
+  return candidates_.size() - failed < needed ? Verdict::kLost : Verdict::kPending;
 }
 
 uint32_t ReadQuorum::settled() const {

@@ -36,8 +36,12 @@ class ReadQuorum {
     bool operator==(const Ask&) const = default;
   };
 
-  // Candidates in the order in which they should be asked. REQUIRES: required >= 1.
-  ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates);
+  // Candidates in the order in which they should be asked. `at_least` is what the client has seen:
+  // where `required` replicas do not cover it, all are asked until what they hold together does;
+  // when all have settled and none has it, it was reaped, and the answer stands. REQUIRES: required
+  // >= 1.
+  ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates,
+             VersionVector at_least = {});
 
   std::vector<Ask> Start();
   // Asks one more than needed, if there is one; the unasked in their order, then the failed again.
@@ -47,19 +51,11 @@ class ReadQuorum {
 
   void Answer(NodeId node, ReplicaAnswer answer);
   void Fail(NodeId node);
-  // Lets failed candidates be asked again.
-  void ForgetFailures();
-  // From now on this many must settle.
-  void Require(uint32_t required) { required_ = required; }
-
-  // kLost: too many failed, unless ForgetFailures gives them another chance.
+  // kLost: too many failed, unless Hedge gives them another chance.
   Verdict verdict() const;
   uint32_t settled() const;
-  size_t candidates() const { return candidates_.size(); }
-  // All that was sent whole, merged; and the lowest stamp of those copies.
+  // All that was sent whole, merged.
   const Record& merged() const { return merged_; }
-  bool found() const { return found_; }
-  Epoch epoch() const { return epoch_; }
 
  private:
   enum class State : uint8_t { kUnasked, kAsked, kDigest, kWhole, kFailed };
@@ -72,6 +68,8 @@ class ReadQuorum {
 
   static Ask Send(Candidate* candidate, bool whole);
   bool Settled(const Candidate& candidate) const;
+  // How many must settle, as things stand.
+  uint32_t Needed() const;
   Candidate* Find(NodeId node);
 
   Item item_;
@@ -79,8 +77,7 @@ class ReadQuorum {
   std::vector<Candidate> candidates_;
   std::vector<uint64_t> whole_digests_;
   Record merged_;
-  bool found_ = false;
-  Epoch epoch_{UINT64_MAX};
+  VersionVector at_least_;
 };
 
 }  // namespace annulus

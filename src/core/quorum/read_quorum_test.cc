@@ -64,7 +64,7 @@ TEST(ReadQuorum, AFailureAsksTheNextAndForTheWholeIfThatIsMissing) {
   EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, true}}));
   quorum.Fail(kB);
   EXPECT_EQ(quorum.verdict(), Verdict::kLost);
-  quorum.ForgetFailures();
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kA, true}}));  // All have been asked: a failed one, then, again.
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
 }
 
@@ -76,7 +76,7 @@ TEST(ReadQuorum, NothingThereIsAnAnswer) {
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
   quorum.Answer(kB, Nothing());
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
-  EXPECT_FALSE(quorum.found());
+  EXPECT_EQ(quorum.merged(), Record{});
 }
 
 TEST(ReadQuorum, ASilenceAsksOneMore) {
@@ -89,14 +89,29 @@ TEST(ReadQuorum, ASilenceAsksOneMore) {
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
 }
 
-TEST(ReadQuorum, TheLowestStampIsKept) {
-  ReadQuorum quorum(kItem, 2, {kA, kB});
+TEST(ReadQuorum, WhatTheClientHasSeenIsAskedForUntilItIsThere) {
+  const Record seen = RecordWith({1, 2});
+  ReadQuorum quorum(kItem, 1, {kA, kB, kC}, seen.vector);
+  EXPECT_EQ(quorum.Start().size(), 1u);
+  quorum.Answer(kA, Whole(RecordWith({1})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  EXPECT_EQ(quorum.NextAsks().size(), 2u);
+  quorum.Fail(kC);  // One owner is down, and not needed once another has it.
+  quorum.Answer(kB, Whole(seen));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
+TEST(ReadQuorum, WhatNoOwnerHasWasReapedAndOneThatFailsMayHaveIt) {
+  const Record seen = RecordWith({1, 2});
+  ReadQuorum quorum(kItem, 1, {kA, kB}, seen.vector);
   quorum.Start();
-  ReplicaAnswer newer = Whole(RecordWith({1}));
-  newer.epoch = Epoch{5};
-  quorum.Answer(kA, newer);
-  quorum.Answer(kB, Whole(RecordWith({1})));
-  EXPECT_EQ(quorum.epoch(), Epoch{1});
+  quorum.Answer(kA, Nothing());
+  quorum.NextAsks();
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.verdict(), Verdict::kLost);
+  quorum.Hedge();
+  quorum.Answer(kB, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
 }
 
 }  // namespace
