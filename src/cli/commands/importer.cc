@@ -61,8 +61,8 @@ void Importer::Write(Record record) {
 }
 
 void Importer::Drain() {
-  // The pipeline waits until the last callback has returned, not only until it has done its work: after
-  // that nothing touches this object.
+  // The pipeline waits until the last callback has returned, not only until it has done its work:
+  // after that nothing touches this object.
   pipeline_->Drain();
 }
 
