@@ -1,5 +1,7 @@
 // Whole command lines against a store in this process.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -279,12 +281,15 @@ TEST_F(CommandsTest, ImportStopsWhenTheClusterIsGone) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
     return FakeStore::Fault{};
   });
+  // Not too fast for the killer, nor on a slow machine too slow for the timeout.
+  std::atomic<bool> over{false};
   std::thread killer([&] {
-    while (store_.puts() < 600) std::this_thread::yield();
+    while (store_.puts() < 600 && !over) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     store_.Kill(server);
   });
   const Ran ran = Annulus({"import", WriteFile("gone.tsv", text), "--endpoints", server,
-                           "--timeout", "300ms", "--retries", "0", "-o", "json"});
+                           "--timeout", "2s", "--retries", "0", "-o", "json"});
+  over = true;
   killer.join();
   EXPECT_EQ(ran.code, kExitUnreachable);
   EXPECT_LT(ran.parsed()["read"], 5000);

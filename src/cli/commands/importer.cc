@@ -61,8 +61,9 @@ void Importer::Write(Record record) {
 }
 
 void Importer::Drain() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return under_way_.empty(); });
+  // The pipeline waits until the last callback has returned, not only until it has done its work:
+  // after that nothing touches this object.
+  pipeline_->Drain();
 }
 
 Importer::Counts Importer::counts() const {

@@ -47,6 +47,7 @@ class Importer {
 
   // Waits for room, and until an earlier record of the same item has ended.
   void Write(Record record);
+  // Until all have ended. Required before the destructor.
   void Drain();
 
   Counts counts() const;
