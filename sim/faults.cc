@@ -88,6 +88,8 @@ Faults::Faults(Cluster* cluster, uint32_t without)
     if ((without >> kind) & 1) weights_[kind] = 0;
   }
   calm_ = Between(200ms, 2500ms);
+  // Where two owners are all there are, a quorum is both, and every fault costs it.
+  if (cluster_->options().replicas == 2) calm_ *= 4;
 }
 
 Duration Faults::Between(Duration low, Duration high) {

@@ -89,6 +89,11 @@ absl::Status CheckLayout(const NodeContext& node, const Layout& layout) {
         absl::StrCat("the layout is of cluster \"", layout.cluster(), "\""));
   }
   if (node.replica == nullptr) return absl::OkStatus();
+  if (layout.partitions() != node.options.partitions) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the cluster has ", layout.partitions(), " partitions for life, not ",
+                     node.options.partitions, "; set partitions to that number"));
+  }
   if (layout.FindMember(node.id) != nullptr) return absl::OkStatus();
   if (const Member* namesake = layout.FindMember(node.options.name); namesake != nullptr) {
     return absl::FailedPreconditionError(

@@ -55,14 +55,15 @@ absl::Status Check(const std::string& stored_cluster, const std::string& stored_
 
 Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::string name) {
   Identity identity;
-  Found stored = co_await ReadMeta(env, kIdentityKey);
+  std::string key = kIdentityKey;
+  Found stored = co_await ReadMeta(env, key);
   if (!stored.ok()) co_return stored.status();
   if (!stored->has_value()) {
     do {
       identity.id = NodeId(env.random->Next());
     } while (identity.id == NodeId());
-    absl::Status written =
-        co_await WriteMeta(env, kIdentityKey, Encode(identity.id, cluster, name));
+    Bytes value = Encode(identity.id, cluster, name);
+    absl::Status written = co_await WriteMeta(env, key, std::move(value));
     if (!written.ok()) co_return written;
     co_return identity;
   }
@@ -81,7 +82,8 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
   }
   identity.id = NodeId(id);
 
-  Found layout_bytes = co_await ReadMeta(env, kLayoutKey);
+  key = kLayoutKey;
+  Found layout_bytes = co_await ReadMeta(env, key);
   if (!layout_bytes.ok()) co_return layout_bytes.status();
   if (layout_bytes->has_value()) {
     absl::StatusOr<Layout> layout = Layout::Decode(**layout_bytes);
@@ -92,7 +94,9 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
 }
 
 Task<absl::Status> StoreLayout(Env env, const Layout& layout) {
-  absl::Status status = co_await WriteMeta(env, kLayoutKey, layout.Encode());
+  std::string key = kLayoutKey;
+  Bytes value = layout.Encode();
+  absl::Status status = co_await WriteMeta(env, std::move(key), std::move(value));
   co_return status;
 }
 

@@ -14,6 +14,14 @@ struct Held {
   absl::StatusOr<ReadReply> reply;
 };
 
+Task<void> AskHere(NodeContext* node, ReadRequest request, Mailbox<Held>::Sender to,
+                   size_t holder) {
+  absl::StatusOr<ReadReply> reply = co_await ReadHere(node, std::move(request));
+  // Posted, since it can end the flow that owns this one.
+  node->env.loop->Post(
+      [to, held = Held{holder, std::move(reply)}]() mutable { to.Deliver(std::move(held)); });
+}
+
 void Fill(HolderView* holder, const absl::StatusOr<ReadReply>& reply) {
   if (!reply.ok()) {
     holder->answer = std::string(reply.status().message());
@@ -42,6 +50,7 @@ Task<absl::StatusOr<LocateAnswer>> RunLocate(NodeContext* node, Item item, Insta
   answer.partition = PartitionOf(answer.hash, layout->partitions());
 
   Mailbox<Held> box(node->env.loop);
+  TaskGroup local;
   size_t under_way = 0;
   for (NodeId id : layout->PreferenceList(answer.partition)) {
     HolderView holder{.id = id,
@@ -52,11 +61,10 @@ Task<absl::StatusOr<LocateAnswer>> RunLocate(NodeContext* node, Item item, Insta
       holder.answer = "no answer";
       ReadRequest request{item, UINT64_MAX};
       const size_t number = answer.holders.size();
+      ++under_way;
       if (id == node->id) {
-        absl::StatusOr<ReadReply> reply = co_await ReadHere(node, std::move(request));
-        Fill(&holder, reply);
+        local.Spawn(AskHere(node, std::move(request), box.sender(), number));
       } else {
-        ++under_way;
         node->peers->Call(
             id, std::move(request), deadline, [to = box.sender(), number](PeerResult result) {
               to.Deliver({number, result.ok() ? std::get<ReadReply>(*std::move(result))

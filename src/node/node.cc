@@ -83,6 +83,7 @@ class NodeImpl : public Node {
   }
 
   Task<absl::StatusOr<LocateAnswer>> Locate(Item item, Instant deadline) override {
+    Busy busy(&busy_);
     absl::StatusOr<LocateAnswer> answer =
         co_await RunLocate(&context_, std::move(item), Bounded(deadline));
     co_return answer;
@@ -163,11 +164,16 @@ class NodeImpl : public Node {
                                                          : context_.layout->version()}));
       co_return;
     }
-    if (absl::Status admitted = AdmitPeer(from); !admitted.ok()) {
+    if (absl::Status admitted = AdmitPeer(from, request); !admitted.ok()) {
       done(admitted);
       co_return;
     }
     if (auto* forward = std::get_if<ForwardRequest>(&request)) {
+      Busy busy(&busy_);
+      if (draining_) {
+        done(Draining(Outcome::kNotApplied));
+        co_return;
+      }
       absl::StatusOr<ForwardReply> reply = co_await RunAsOwner(&context_, *forward, from.deadline);
       Finish(&done, std::move(reply));
     } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
@@ -193,7 +199,7 @@ class NodeImpl : public Node {
 
   // What comes later than its deadline is not worth doing, and what was chosen by another layout
   // may not be ours to do.
-  absl::Status AdmitPeer(const PeerContext& from) const {
+  absl::Status AdmitPeer(const PeerContext& from, const PeerRequest& request) const {
     if (context_.layout == nullptr || context_.replica == nullptr) {
       return NotDone(absl::FailedPreconditionError("no layout here yet"), "NOT_READY");
     }
@@ -202,6 +208,16 @@ class NodeImpl : public Node {
                          absl::StrCat("the request was sent under layout ", from.version.value(),
                                       ", this node is at ", context_.layout->version().value())),
                      "STALE_LAYOUT");
+    }
+    const auto* forward = std::get_if<ForwardRequest>(&request);
+    if (forward != nullptr &&
+        (forward->acks_required < 1 || forward->acks_required > context_.layout->replicas())) {
+      return NotDone(absl::InvalidArgumentError("a forwarded write wants acks of 1 to N owners"),
+                     "MALFORMED");
+    }
+    const auto* range = std::get_if<RangeRequest>(&request);
+    if (range != nullptr && range->partition.value() >= context_.layout->partitions()) {
+      return NotDone(absl::InvalidArgumentError("no such partition"), "MALFORMED");
     }
     if (context_.Now() >= from.deadline) {
       return NotDone(absl::DeadlineExceededError("the deadline passed on the way"),

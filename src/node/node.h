@@ -36,6 +36,8 @@ struct NodeOptions {
   Duration silence_max = 150ms;
   // How long a request waits for peers that cannot be connected, before it fails as UNAVAILABLE.
   Duration unreachable_max = 2s;
+  // How long a write waits for its item's latch at one owner, before another owner is asked.
+  Duration mint_wait_max = 500ms;
   // How often the members are asked for the layout until there is one.
   Duration formation_interval = 200ms;
   // Where a request has no deadline of its own, or a longer one.
@@ -73,9 +75,10 @@ class Node {
   virtual const Layout* layout() const = 0;
   virtual Task<absl::StatusOr<LocateAnswer>> Locate(Item item, Instant deadline) = 0;
 
-  // Refuses new client requests (UNAVAILABLE, "DRAINING") from now on; peers are still served.
+  // Refuses new client requests and forwarded writes (UNAVAILABLE, "DRAINING") from now on; a
+  // replica's work for its peers goes on.
   virtual void Drain() = 0;
-  // Client operations under way.
+  // Operations under way: for clients, and writes that this node runs for other coordinators.
   virtual size_t busy() const = 0;
 
   virtual NodeId id() const = 0;

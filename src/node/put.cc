@@ -104,6 +104,13 @@ class Replication {
   std::vector<Target> targets_;
 };
 
+// What the record or the request itself forbids: the next owner forbids it too.
+bool IsVerdict(const absl::Status& status) {
+  const std::string reason = DetailsOf(status).reason;
+  return absl::IsInvalidArgument(status) || reason == "RECORD_TOO_LARGE" ||
+         reason == "TOO_MANY_SIBLINGS";
+}
+
 // A no that asking again will not turn into a yes.
 bool IsFinal(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsDataLoss(status);
@@ -147,8 +154,15 @@ Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRe
       };
   Mint mint = MintOf(node, request);
   absl::StatusOr<Replica::Minted> minted = co_await node->replica->ApplyMint(
-      request.item, std::move(mint), deadline, std::move(durable_here));
+      request.item, std::move(mint), std::min(deadline, arrived + node->options.mint_wait_max),
+      std::move(durable_here));
   if (!minted.ok()) co_return minted.status();
+  if (minted->siblings == node->options.limits.siblings_warn) {
+    node->events("many_siblings",
+                 absl::StrCat("an item of partition ", partition.value(), " has ", minted->siblings,
+                              " siblings; its writers should read "
+                              "it and write with the context"));
+  }
 
   // 2. Replicate: the whole record, while this node's own sync runs.
   Replication replication(node, request, owners, std::move(minted->record), minted->epoch, deadline,
@@ -221,6 +235,10 @@ absl::StatusOr<RequestId> RequestIdOf(BytesView given, Random* random) {
         absl::StrCat("request_id has ", given.size(), " bytes; it must have 16, or none"));
   }
   std::copy(given.begin(), given.end(), id.begin());
+  if (id == RequestId{}) {
+    return absl::InvalidArgumentError(
+        "request_id is all zeros, which names nothing; use random bytes");
+  }
   return id;
 }
 
@@ -327,11 +345,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     last = reply->result.status();
     const ErrorDetails details = DetailsOf(last);
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
-      // What the record or the request itself forbids, the next owner forbids too.
-      const bool is_verdict = absl::IsInvalidArgument(last) ||
-                              details.reason == "RECORD_TOO_LARGE" ||
-                              details.reason == "TOO_MANY_SIBLINGS";
-      if (is_verdict && under_way == 0 && !may_be_applied) co_return last;
+      if (IsVerdict(last) && under_way == 0 && !may_be_applied) co_return last;
     } else {
       may_be_applied = true;
     }
@@ -371,7 +385,8 @@ Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest reque
   bool here = node->Owns(admitted->partition);
   if (here) {
     reply = co_await RunAsOwner(node, admitted->forward, deadline);
-    here = reply.ok() || !absl::IsDataLoss(reply.status());
+    here = reply.ok() || IsVerdict(reply.status()) ||
+           DetailsOf(reply.status()).outcome != Outcome::kNotApplied;
   }
   if (!here) reply = co_await Forward(node, *admitted, deadline, &trace);
   if (!reply.ok()) co_return reply.status();

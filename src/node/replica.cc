@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/ring/ring.h"
 #include "task/await.h"
+#include "task/mailbox.h"
 
 namespace annulus {
 namespace {
@@ -14,6 +15,12 @@ namespace {
 absl::Status NotApplied(absl::Status status, std::string reason) {
   return WithDetails(std::move(status),
                      {.reason = std::move(reason), .outcome = Outcome::kNotApplied});
+}
+
+absl::Status TooLate() {
+  return NotApplied(
+      absl::DeadlineExceededError("the time for it passed before the item's latch was free"),
+      "LATCH_BUSY");
 }
 
 absl::Status RefusalOf(MintVerdict verdict, const Limits& limits) {
@@ -55,11 +62,14 @@ Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Item item, Mint mint, I
   change->mint = std::move(mint);
   change->deadline = deadline;
   change->durable = std::move(durable);
-  absl::StatusOr<Minted> minted = co_await Await<absl::StatusOr<Minted>>([&](auto done) {
-    change->minted = std::move(done);
-    Enqueue(std::move(item), std::move(change));
-  });
-  co_return minted;
+  Mailbox<absl::StatusOr<Minted>> box(env_.loop);
+  change->minted = [to = box.sender()](absl::StatusOr<Minted> minted) {
+    to.Deliver(std::move(minted));
+  };
+  Enqueue(std::move(item), std::move(change));
+  std::optional<absl::StatusOr<Minted>> minted = co_await box.Next(deadline);
+  if (minted.has_value()) co_return *std::move(minted);
+  co_return TooLate();  // And Apply drops it, since its deadline has passed.
 }
 
 Task<absl::Status> Replica::ApplyMerge(Item item, Bytes encoded) {
@@ -149,9 +159,7 @@ bool Replica::Apply(StoredRecord* stored, std::vector<std::unique_ptr<Change>>* 
       continue;
     }
     if (env_.loop->Now() >= change->deadline) {
-      change->minted(NotApplied(
-          absl::DeadlineExceededError("the deadline passed before the write was taken up"),
-          "DEADLINE_EXCEEDED"));
+      change->minted(TooLate());
       continue;
     }
     MintResult result = annulus::ApplyMint(stored, *std::move(change->mint), minting_,

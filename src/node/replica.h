@@ -45,8 +45,9 @@ class Replica {
 
   // Mints a dot for the write. Returns when the record is made, before it is durable; `durable`
   // runs once, later, when it is or will never be. Errors (then `durable` does not run): what the
-  // store says; RESOURCE_EXHAUSTED where the record would pass a limit; DEADLINE_EXCEEDED where the
-  // deadline passed while it waited. All of them mean that nothing was changed.
+  // store says; RESOURCE_EXHAUSTED where the record would pass a limit; DEADLINE_EXCEEDED, at the
+  // deadline, where the latch was not free by then. All of them mean that nothing is, or will be,
+  // changed.
   Task<absl::StatusOr<Minted>> ApplyMint(Item item, Mint mint, Instant deadline,
                                          DurableDone durable);
 

@@ -18,26 +18,51 @@ constexpr uint32_t kPageItemsMax = 256;
 constexpr size_t kPageBytesMax = 1 << 20;
 constexpr Duration kAttemptMax = 2s;
 
+// A page ends after so many records, shown or not: a bucket full of tombstones makes progress too.
+constexpr size_t kPageExaminedMax = 4096;
+
+// What one owner holds of a range, its checksums verified.
+struct Held {
+  std::vector<std::pair<Bytes, Record>> records;
+  bool more = false;
+};
+
 struct Answered {
   NodeId replica;
-  absl::StatusOr<RangeReply> reply;
+  absl::StatusOr<Held> held;
 };
+
+absl::StatusOr<Held> Decoded(absl::StatusOr<RangeReply> reply) {
+  if (!reply.ok()) return reply.status();
+  if (reply->more && reply->entries.empty()) {
+    return absl::DataLossError("an empty page that says more");
+  }
+  Held held{.more = reply->more};
+  held.records.reserve(reply->entries.size());
+  for (RangeReply::Entry& entry : reply->entries) {
+    absl::StatusOr<Record> record = DecodeRecord(entry.record);
+    if (!record.ok()) return record.status();
+    held.records.emplace_back(std::move(entry.data_key), *std::move(record));
+  }
+  return held;
+}
 
 Task<void> AskHere(NodeContext* node, RangeRequest request, Mailbox<Answered>::Sender answers) {
   absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(node, std::move(request));
   // Posted: an answer can end the scan, and with it this flow, which must not be running then.
-  node->env.loop->Post([answers, answered = Answered{node->id, std::move(reply)}]() mutable {
-    answers.Deliver(std::move(answered));
-  });
+  node->env.loop->Post(
+      [answers, answered = Answered{node->id, Decoded(std::move(reply))}]() mutable {
+        answers.Deliver(std::move(answered));
+      });
 }
 
 // The same range from `required` of the owners: the others are asked where some fail or are silent.
-Task<absl::StatusOr<std::vector<RangeReply>>> AskOwners(NodeContext* node,
-                                                        const std::vector<NodeId>& owners,
-                                                        uint32_t required, RangeRequest request,
-                                                        Instant deadline) {
+Task<absl::StatusOr<std::vector<Held>>> AskOwners(NodeContext* node,
+                                                  const std::vector<NodeId>& owners,
+                                                  uint32_t required, RangeRequest request,
+                                                  Instant deadline) {
   const std::vector<NodeId> order = node->peers->InAskingOrder(owners);
-  std::vector<RangeReply> replies;
+  std::vector<Held> replies;
   std::vector<NodeId> answered_by;
   Mailbox<Answered> answers(node->env.loop);
   TaskGroup local;
@@ -60,8 +85,9 @@ Task<absl::StatusOr<std::vector<RangeReply>>> AskOwners(NodeContext* node,
       node->peers->Call(
           replica, request, std::min(deadline, node->Now() + kAttemptMax),
           [to = answers.sender(), replica](PeerResult result) {
-            to.Deliver({replica, result.ok() ? std::get<RangeReply>(*std::move(result))
-                                             : absl::StatusOr<RangeReply>(result.status())});
+            to.Deliver(
+                {replica, Decoded(result.ok() ? std::get<RangeReply>(*std::move(result))
+                                              : absl::StatusOr<RangeReply>(result.status()))});
           });
     }
     std::optional<Answered> answer =
@@ -80,11 +106,11 @@ Task<absl::StatusOr<std::vector<RangeReply>>> AskOwners(NodeContext* node,
       continue;
     }
     --under_way;
-    if (answer->reply.ok()) {
+    if (answer->held.ok()) {
       answered_by.push_back(answer->replica);
-      replies.push_back(*std::move(answer->reply));
+      replies.push_back(*std::move(answer->held));
     } else {
-      last = answer->reply.status();
+      last = answer->held.status();
     }
   }
   if (replies.size() < required) co_return WithDetails(last, {.reason = "QUORUM_NOT_REACHED"});
@@ -98,25 +124,22 @@ struct Merged {
 
 // A reply that says `more` knows nothing behind its last entry, so the merge ends at the first such
 // end.
-absl::StatusOr<Merged> MergeReplies(std::vector<RangeReply> replies) {
+Merged MergeReplies(std::vector<Held> replies) {
   Merged merged;
   std::optional<Bytes> last;
-  for (const RangeReply& reply : replies) {
-    if (!reply.more) continue;
-    if (reply.entries.empty()) return absl::DataLossError("an empty page that says more");
-    const Bytes& end = reply.entries.back().data_key;
+  for (const Held& held : replies) {
+    if (!held.more) continue;
+    const Bytes& end = held.records.back().first;
     if (!last.has_value() || end < *last) last = end;
   }
-  for (RangeReply& reply : replies) {
-    for (RangeReply::Entry& entry : reply.entries) {
-      if (last.has_value() && entry.data_key > *last) break;
-      absl::StatusOr<Record> record = DecodeRecord(entry.record);
-      if (!record.ok()) return record.status();
-      auto [slot, is_new] = merged.records.try_emplace(std::move(entry.data_key));
+  for (Held& held : replies) {
+    for (auto& [data_key, record] : held.records) {
+      if (last.has_value() && data_key > *last) break;
+      auto [slot, is_new] = merged.records.try_emplace(std::move(data_key));
       if (is_new) {
-        slot->second = *std::move(record);
+        slot->second = std::move(record);
       } else {
-        Merge(&slot->second, *record);
+        Merge(&slot->second, record);
       }
     }
   }
@@ -213,33 +236,37 @@ Task<absl::StatusOr<ScanPage>> RunScan(NodeContext* node, ScanRequest request, I
 
   ScanPage page;
   size_t bytes = 0;
+  size_t examined = 0;
+  bool full = false;
   const uint64_t items_max =
       request.limit == 0 ? kPageItemsMax : std::min<uint64_t>(request.limit, kPageItemsMax);
-  while (!cursor->done() && page.items.size() < items_max && bytes < kPageBytesMax) {
+  while (!cursor->done() && !full && page.items.size() < items_max && bytes < kPageBytesMax &&
+         examined < kPageExaminedMax) {
     RangeRequest range{.partition = cursor->partition(),
                        .begin = cursor->range().begin,
                        .end = cursor->range().end,
                        .values = request.values,
                        .entries_max = static_cast<uint32_t>(items_max - page.items.size()),
                        .bytes_max = kPageBytesMax};
-    absl::StatusOr<std::vector<RangeReply>> replies = co_await AskOwners(
+    absl::StatusOr<std::vector<Held>> replies = co_await AskOwners(
         node, layout->Owners(cursor->partition()), *required, std::move(range), deadline);
     if (!replies.ok()) co_return replies.status();
-    absl::StatusOr<Merged> merged = MergeReplies(*std::move(replies));
-    if (!merged.ok()) co_return merged.status();
+    Merged merged = MergeReplies(*std::move(replies));
+    examined += merged.records.size();
 
-    Bytes next = std::move(merged->next);
-    for (auto& [data_key, record] : merged->records) {
-      if (page.items.size() == items_max || bytes >= kPageBytesMax) {
-        next = data_key;
-        break;
-      }
+    Bytes next = std::move(merged.next);
+    for (auto& [data_key, record] : merged.records) {
       absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
       if (!parsed.ok()) co_return parsed.status();
       ScanItem item{.item = std::move(parsed->item)};
       item.answer = AnswerOf(*node, item.item, record, request.values);
       if (item.answer.siblings.empty() && !request.tombstones) continue;
       bytes += BytesOf(item);
+      if (page.items.size() == items_max || (bytes > kPageBytesMax && !page.items.empty())) {
+        next = data_key;
+        full = true;
+        break;
+      }
       page.items.push_back(std::move(item));
     }
     cursor->Advance(std::move(next));

@@ -31,8 +31,9 @@ class Mailbox {
  public:
   class Sender {
    public:
-    // Resumes the waiting flow, if it waits, before it returns. A flow that lives in a TaskGroup of the
-    // waiting one posts its delivery instead: the waiting flow may end, and take the group along.
+    // Resumes the waiting flow, if it waits, before it returns. A flow that lives in a TaskGroup of
+    // the waiting one posts its delivery instead: the waiting flow may end, and take the group
+    // along.
     void Deliver(T value) const {
       std::shared_ptr<State> state = state_.lock();
       if (state == nullptr) return;

@@ -8,8 +8,8 @@
 
 namespace annulus {
 
-// A loop for tests of one flow: time stands still until it is moved, and everything that is ready runs
-// in the order in which it was posted. One thread.
+// A loop for tests of one flow: time stands still until it is moved, and everything that is ready
+// runs in the order in which it was posted. One thread.
 class ManualLoop : public Loop {
  public:
   Instant Now() const override { return now_; }

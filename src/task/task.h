@@ -13,10 +13,10 @@ namespace annulus {
 // take its value, or hand it to Spawn. One executor, so no locks; no combinators that race; an
 // escaped exception ends the process, loudly.
 //
-// `co_await` stands alone or initialises a variable, and what the awaited call is given are variables
-// or moves of them, no braces and no lambdas that capture by value: GCC 12 copies such temporaries into
-// the coroutine's frame byte by byte, and destroys them in both places.
-// A flow takes its arguments by value, or by reference to what outlives it (the node).
+// `co_await` stands alone or initialises a variable, and what the awaited call is given are
+// variables or moves of them, no braces and no lambdas that capture by value: GCC 12 copies such
+// temporaries into the coroutine's frame byte by byte, and destroys them in both places. A flow
+// takes its arguments by value, or by reference to what outlives it (the node).
 template <class T>
 class Task;
 

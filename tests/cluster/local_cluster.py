@@ -118,13 +118,14 @@ class LocalCluster:
         return ""
 
     def kill(self):
-        """SIGKILL to everything at once: the supervisor first, so that it cannot tidy up."""
+        """SIGKILL to everything at once. The nodes first: they end themselves when the supervisor does,
+        and then would get to answer."""
         if self.process is None:
             return
-        self.process.kill()
         for node in self.nodes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(node["pid"], signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
         self._wait_gone([node["pid"] for node in self.nodes])
         self.process, self.nodes = None, []

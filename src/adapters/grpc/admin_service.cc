@@ -10,6 +10,9 @@ namespace {
 
 namespace pb = admin::v1;
 
+// In the order of the proto.
+enum Method { kStatus, kLayout, kLocate };
+
 constexpr int kPosted = 4;
 
 template <class Message>
@@ -84,15 +87,15 @@ AdminService::AdminService(DoorContext* door, std::string version)
       version_(std::move(version)),
       status_(
           door, PublicOp::kStatus, /*is_write=*/false,
-          [this](auto... args) { service_.RequestStatus(args...); },
+          [this](auto... args) { service_.RequestUnary(kStatus, args...); },
           [this](StatusMethod::Call* call) { return Status(call); }),
       layout_(
           door, PublicOp::kLayout, /*is_write=*/false,
-          [this](auto... args) { service_.RequestLayout(args...); },
+          [this](auto... args) { service_.RequestUnary(kLayout, args...); },
           [this](LayoutMethod::Call* call) { return Layout(call); }),
       locate_(
           door, PublicOp::kLocate, /*is_write=*/false,
-          [this](auto... args) { service_.RequestLocate(args...); },
+          [this](auto... args) { service_.RequestUnary(kLocate, args...); },
           [this](LocateMethod::Call* call) { return Locate(call); }) {}
 
 void AdminService::Accept() {

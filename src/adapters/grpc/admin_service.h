@@ -28,7 +28,7 @@ class AdminService {
 
   DoorContext* door_;
   const std::string version_;
-  admin::v1::Admin::AsyncService service_;
+  UnparsedService<admin::v1::Admin::AsyncService> service_;
   StatusMethod status_;
   LayoutMethod layout_;
   LocateMethod locate_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,7 +39,9 @@ class FakeNode final : public Node {
     ++calls;
     last_deadline = deadline;
     last_get = request;
+    gets_max = std::max(gets_max, ++gets);
     if (delay > Duration{0}) co_await Sleep(loop_, delay);
+    --gets;
     if (!fail.ok()) co_return fail;
     GetAnswer answer{.context = "context", .answers = 2};
     if (const auto found = values.find(request.item.key); found != values.end()) {
@@ -103,6 +106,8 @@ class FakeNode final : public Node {
   Duration delay{0};
   absl::Status fail;
   int calls = 0;
+  int gets = 0;      // That run.
+  int gets_max = 0;  // At a time.
   Instant last_deadline;
   WriteRequest last_write;
   GetRequest last_get;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,12 @@ namespace {
 namespace pb = peer::v1;
 
 constexpr Duration kSameEventInterval = 60s;
+
+// A reply has the index of its request.
+static_assert(std::variant_size_v<PeerRequest> == std::variant_size_v<PeerReply>);
+
+// When to try again after too much was under way.
+constexpr Duration kRetryAfter = 100ms;
 
 int Millis(Duration duration) {
   return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
@@ -190,6 +197,7 @@ void GrpcLink::Call(PeerRequest request, Instant deadline, LayoutVersion version
     FailLater(std::move(done), std::move(admitted));
     return;
   }
+  const size_t kind = request.index();
   const uint64_t id = next_id_++;
   Queued& queued = queue_.emplace_back();
   queued.bytes = bytes;
@@ -201,6 +209,7 @@ void GrpcLink::Call(PeerRequest request, Instant deadline, LayoutVersion version
   pending.done = std::move(done);
   pending.deadline = deadline;
   pending.bytes = bytes;
+  pending.kind = kind;
   if (deadline != kForever) {
     pending.timer = loop_->PostAt(deadline, [this, id] { OnDeadline(id); });
   }
@@ -226,16 +235,18 @@ absl::Status GrpcLink::Admit(size_t bytes, Instant deadline, Instant now) const 
   }
   if (calls_.size() >= options.calls_max ||
       (!calls_.empty() && call_bytes_ + bytes > options.call_bytes_max)) {
-    return NotSent(absl::StatusCode::kResourceExhausted,
-                   absl::StrCat("too much is under way to ", address_, ": ", calls_.size(),
-                                " calls, ", call_bytes_, " bytes"));
+    return WithDetails(absl::ResourceExhaustedError(
+                           absl::StrCat("too much is under way to ", address_, ": ", calls_.size(),
+                                        " calls, ", call_bytes_, " bytes")),
+                       {.reason = kReasonNotSent, .retry_after = kRetryAfter});
   }
   return absl::OkStatus();
 }
 
 void GrpcLink::FailLater(PeerDone done, absl::Status status) {
-  loop_->Post(
-      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+  loop_->Post([self = self_, done = std::move(done), status = std::move(status)]() mutable {
+    if (*self != nullptr) done(std::move(status));
+  });
 }
 
 GrpcLink::Pending GrpcLink::Take(absl::flat_hash_map<uint64_t, Pending>::iterator it) {
@@ -330,8 +341,15 @@ void GrpcLink::OnHello(const pb::Hello& hello) {
 void GrpcLink::OnReply(pb::Reply* reply) {
   const auto it = calls_.find(reply->id());
   if (it == calls_.end()) return;  // Its deadline has passed.
+  PeerResult result = DecodeReply(reply);
+  if (result.ok() && result->index() != it->second.kind) {
+    // Nothing that comes on this stream can be trusted to be an answer to what was asked.
+    GiveUpStream();
+    Lost(absl::StatusCode::kUnavailable, "the peer sent a reply of another kind than the request");
+    return;
+  }
   Pending call = Take(it);
-  call.done(DecodeReply(reply));  // May close this link.
+  call.done(std::move(result));  // May close this link.
 }
 
 void GrpcLink::OnStreamEnd(absl::StatusCode code, std::string message) {
@@ -376,8 +394,12 @@ void GrpcLink::Lost(absl::StatusCode code, std::string why) {
       WithDetails(absl::UnavailableError(absl::StrCat("the link to ", address_,
                                                       " broke before an answer: ", last_error_)),
                   {.reason = kReasonLinkLost});
-  // The link may be closed by any of these.
-  for (auto& [id, call] : calls) call.done(call.sent ? lost : unsent);
+  // Any of these may close the link, and with it drop those that follow.
+  const std::shared_ptr<GrpcLink*> self = self_;
+  for (auto& [id, call] : calls) {
+    if (*self == nullptr) return;
+    call.done(call.sent ? lost : unsent);
+  }
 }
 
 void GrpcLink::ReportDown(std::string_view event, const std::string& why) {

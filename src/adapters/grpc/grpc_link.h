@@ -45,6 +45,7 @@ class GrpcLink final : public Link {
     Instant deadline;
     Loop::TimerId timer = 0;
     size_t bytes = 0;
+    size_t kind = 0;  // The index of the request, and of the reply that it awaits.
     bool sent = false;
   };
   struct Queued {

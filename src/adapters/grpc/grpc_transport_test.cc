@@ -59,6 +59,28 @@ class Peer {
   void HangUp() {
     loop_.On([&] { link_.reset(); });
   }
+  // Calls with a deadline that has passed, and hangs up in the same turn.
+  std::future<PeerResult> CallLateAndHangUp() {
+    auto promise = std::make_shared<std::promise<PeerResult>>();
+    loop_.On([&] {
+      link_->Call(ReadRequest{.item = {"b", "k", ""}}, loop_->Now() - 1ms, LayoutVersion(1),
+                  [promise](PeerResult result) { promise->set_value(std::move(result)); });
+      link_.reset();
+    });
+    return promise->get_future();
+  }
+  // Calls twice in a turn; whichever ends first hangs up. How many ended is in `ended`.
+  void CallTwiceAndHangUpInTheFirst(int* ended) {
+    loop_.On([&] {
+      for (int i = 0; i < 2; ++i) {
+        link_->Call(ReadRequest{.item = {"b", "held", ""}}, loop_->Now() + 5s, LayoutVersion(1),
+                    [this, ended](PeerResult) {
+                      ++*ended;
+                      link_.reset();
+                    });
+      }
+    });
+  }
   bool Connected() {
     return loop_.On([&] { return link_->Connected(); });
   }
@@ -356,6 +378,7 @@ TEST(GrpcTransport, CapsWhatIsUnderWay) {
   const PeerResult over = client.Call("one more").get();
   EXPECT_EQ(over.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(over), kReasonNotSent);
+  EXPECT_EQ(DetailsOf(over.status()).retry_after, 100ms);
   ASSERT_TRUE(Eventually([&] { return server.loop().On([&] { return held.size() == 10; }); }));
   server.loop().On([&] {
     for (PeerDone& done : std::exchange(held, {})) done(PeerReply(ReadReply{}));
@@ -410,6 +433,49 @@ TEST(GrpcTransport, DropsCallsUnderWayWhenTheLinkIsClosed) {
   client.HangUp();
   EXPECT_THROW(result.get(), std::future_error);  // The callback was destroyed unrun.
   server.loop().On([&] { held[0](PeerReply(ReadReply{})); });
+}
+
+TEST(GrpcTransport, LosesAPeerThatRepliesWithAnotherKind) {
+  Peer server(2);
+  Peer client(1);
+  server.Listen(0, [](PeerContext from, PeerRequest request, PeerDone done) {
+    if (std::get<ReadRequest>(request).item.key == "bad") {
+      done(PeerReply(PingReply{}));
+    } else {
+      Echo(from, std::move(request), std::move(done));
+    }
+  });
+  client.Dial(server.port());
+  ASSERT_TRUE(client.Call("up").get().ok());
+  const PeerResult result = client.Call("bad").get();
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(result), kReasonLinkLost);
+  EXPECT_TRUE(client.HasEvent("link_lost"));
+  ASSERT_TRUE(Eventually([&] { return client.Connected(); }));
+  EXPECT_TRUE(client.Call("again").get().ok());
+}
+
+TEST(GrpcTransport, DropsARefusedCallWhenTheLinkIsClosed) {
+  Peer client(1);
+  client.Dial(1);
+  auto result = client.CallLateAndHangUp();
+  client.loop().On([] {});  // The turn in which the refusal would run is over.
+  EXPECT_THROW(result.get(), std::future_error);  // The callback was destroyed unrun.
+}
+
+TEST(GrpcTransport, DropsTheOtherCallsOfALostLinkWhenTheFirstClosesIt) {
+  std::vector<PeerDone> held;
+  int ended = 0;
+  Peer client(1);
+  Peer server(2);
+  server.Listen(0,
+                [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
+  client.Dial(server.port());
+  client.CallTwiceAndHangUpInTheFirst(&ended);
+  ASSERT_TRUE(Eventually([&] { return server.loop().On([&] { return held.size() == 2; }); }));
+  server.Die();
+  ASSERT_TRUE(Eventually([&] { return client.loop().On([&] { return ended > 0; }); }));
+  EXPECT_EQ(client.loop().On([&] { return ended; }), 1);
 }
 
 TEST(GrpcTransport, RefusesMessagesThatAreTooLargeAndKeepsTheStream) {

@@ -28,7 +28,7 @@ class KvService {
   Task<absl::Status> Batch(BatchMethod::Call* call);
 
   DoorContext* door_;
-  kv::v1::KVStore::AsyncService service_;
+  UnparsedService<kv::v1::KVStore::AsyncService> service_;
   PutMethod put_;
   GetMethod get_;
   DeleteMethod delete_;

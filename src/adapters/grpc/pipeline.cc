@@ -2,11 +2,13 @@
 
 #include <grpcpp/support/async_stream.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/grpc/kv_codec.h"
 #include "adapters/grpc/operation.h"
 #include "adapters/grpc/status_details.h"
 #include "base/check.h"
@@ -17,10 +19,21 @@ namespace {
 
 namespace pb = kv::v1;
 
-// Of one stream: operations that run or whose result is not with gRPC yet, and bytes of such
-// results.
+constexpr int kPipelineMethod = 4;  // Its place in the proto.
+
+// Of one stream: operations that run or whose result is not with gRPC yet, bytes of the requests
+// that run, and bytes of such results with what the gets that run are expected to bring.
 constexpr size_t kOperationsMax = 4096;
+constexpr size_t kRequestBytesMax = 8 << 20;
 constexpr size_t kResultBytesMax = 8 << 20;
+// Where gets bring more than was expected, what they bring beyond this is dropped.
+constexpr size_t kResultBytesLimit = 16 << 20;
+// What a get is expected to bring: at once the size of a larger one, slowly that of smaller ones.
+constexpr size_t kGetBytesGuess = 1 << 20;
+constexpr size_t kGetBytesGuessMin = 8 << 10;
+constexpr size_t kGetBytesGuessDecay = 32;
+// When a client may ask again for what was dropped.
+constexpr Duration kRetryAfter = 100ms;
 // A response is closed at about this size, unless one result alone is larger.
 constexpr size_t kResponseBytesMax = 1 << 20;
 
@@ -34,7 +47,8 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   void Post() {
     self_ = shared_from_this();
     grpc::ServerCompletionQueue* queue = door_->loop->queue();
-    method_->service_->RequestPipeline(&context_, &rw_, queue, queue, on_accepted_.tag());
+    method_->service_->RequestBidiStream(kPipelineMethod, &context_, &rw_, queue, queue,
+                                         on_accepted_.tag());
   }
 
  private:
@@ -58,7 +72,7 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     reading_ = true;
     in_.Clear();
     next_ = 0;
-    rw_.Read(&in_, on_read_.tag());
+    rw_.Read(&unparsed_, on_read_.tag());
   }
 
   void OnRead(bool ok) {
@@ -66,6 +80,9 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     if (!ok) {
       read_ended_ = true;
       return FinishWhenDone();
+    }
+    if (absl::Status parsed = Parse(&unparsed_, &in_); !parsed.ok()) {
+      return Refuse(std::move(parsed));
     }
     const size_t count = in_.operations_size();
     const size_t count_max =
@@ -88,7 +105,10 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     if (reading_ || read_ended_ || starting_) return;
     starting_ = true;  // An operation may end before it has waited.
     while (next_ < in_.operations_size()) {
-      if (open_ >= kOperationsMax || ended_bytes_ >= kResultBytesMax) break;
+      const bool is_get = in_.operations(next_).operation().has_get();
+      if (open_ >= kOperationsMax || request_bytes_ >= kRequestBytesMax) break;
+      const size_t expected = ended_bytes_ + (gets_ + (is_get ? 1 : 0)) * get_bytes_guess_;
+      if (expected > kResultBytesMax) break;
       if (door_->node == nullptr) {
         starting_ = false;
         return Refuse(NoNode());
@@ -96,16 +116,21 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
       ++open_;
       pb::PipelineOperation operation;
       operation.Swap(in_.mutable_operations(next_++));
-      door_->node->Spawn(RunOne(weak_from_this(), door_, deadline_, std::move(operation)));
+      const size_t bytes = operation.ByteSizeLong();
+      request_bytes_ += bytes;
+      if (is_get) ++gets_;
+      door_->node->Spawn(RunOne(weak_from_this(), door_, deadline_, std::move(operation), bytes));
     }
     starting_ = false;
     if (next_ == in_.operations_size()) Read();
   }
 
   static Task<void> RunOne(std::weak_ptr<Stream> stream, DoorContext* door, Instant deadline,
-                           pb::PipelineOperation operation);
+                           pb::PipelineOperation operation, size_t bytes);
 
-  void OnEnded(pb::PipelineResult* result) {
+  void OnEnded(bool is_get, size_t request_bytes, pb::PipelineResult* result) {
+    request_bytes_ -= request_bytes;
+    if (is_get) --gets_;
     if (broken_) {
       --open_;
       return;
@@ -113,8 +138,28 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     Ended& ended = ended_.emplace_back();
     ended.wire.Swap(result);
     ended.bytes = ended.wire.ByteSizeLong() + 8;
+    if (is_get) {
+      LearnGetBytes(ended.bytes);
+      if (ended_bytes_ > 0 && ended_bytes_ + ended.bytes > kResultBytesLimit) Drop(&ended);
+    }
     ended_bytes_ += ended.bytes;
     ScheduleFlush();
+  }
+
+  void LearnGetBytes(size_t bytes) {
+    if (bytes < get_bytes_guess_) {
+      bytes = get_bytes_guess_ - (get_bytes_guess_ - bytes) / kGetBytesGuessDecay;
+    }
+    get_bytes_guess_ = std::clamp(bytes, kGetBytesGuessMin, kResultBytesMax);
+  }
+
+  static void Drop(Ended* ended) {
+    FillError(WithDetails(absl::ResourceExhaustedError(
+                              "too many answers of this stream wait for its client: read them, "
+                              "and get this item again"),
+                          {.reason = "PIPELINE_FULL", .retry_after = kRetryAfter}),
+              ended->wire.mutable_result()->mutable_error());
+    ended->bytes = ended->wire.ByteSizeLong() + 8;
   }
 
   void ScheduleFlush() {
@@ -177,15 +222,19 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   PipelineMethod* method_;
   DoorContext* door_;
   grpc::ServerContext context_;
-  grpc::ServerAsyncReaderWriter<pb::PipelineResponse, pb::PipelineRequest> rw_{&context_};
+  grpc::ServerAsyncReaderWriter<pb::PipelineResponse, grpc::ByteBuffer> rw_{&context_};
   Instant arrived_;
   Instant deadline_;
   absl::Status status_;
+  grpc::ByteBuffer unparsed_;
   pb::PipelineRequest in_;
   int next_ = 0;  // The first operation of in_ that has not been started.
   pb::PipelineResponse out_;
   std::deque<Ended> ended_;
   size_t ended_bytes_ = 0;
+  size_t request_bytes_ = 0;  // Of operations that run.
+  size_t gets_ = 0;           // That run.
+  size_t get_bytes_guess_ = kGetBytesGuess;
   size_t open_ = 0;  // Operations that run, or whose result is in ended_.
   bool starting_ = false;
   bool reading_ = false;
@@ -205,9 +254,12 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
 // Lives in an operation's frame: answers it even where its flow does not come to its end.
 class PipelineMethod::Held {
  public:
-  Held(std::weak_ptr<Stream> stream, uint64_t id, bool is_write)
-      : stream_(std::move(stream)), is_write_(is_write) {
-    result.set_id(id);
+  Held(std::weak_ptr<Stream> stream, const pb::PipelineOperation& operation, size_t bytes)
+      : stream_(std::move(stream)),
+        is_write_(IsWrite(operation.operation())),
+        is_get_(operation.operation().has_get()),
+        bytes_(bytes) {
+    result.set_id(operation.id());
   }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
@@ -215,7 +267,7 @@ class PipelineMethod::Held {
     const std::shared_ptr<Stream> stream = stream_.lock();
     if (stream == nullptr) return;
     if (!ended) FillAbandoned(is_write_, result.mutable_result());
-    stream->OnEnded(&result);
+    stream->OnEnded(is_get_, bytes_, &result);
   }
 
   pb::PipelineResult result;
@@ -224,12 +276,14 @@ class PipelineMethod::Held {
  private:
   std::weak_ptr<Stream> stream_;
   const bool is_write_;
+  const bool is_get_;
+  const size_t bytes_;  // Of the request.
 };
 
 Task<void> PipelineMethod::Stream::RunOne(std::weak_ptr<Stream> stream, DoorContext* door,
-                                          Instant deadline, pb::PipelineOperation operation) {
-  const bool is_write = IsWrite(operation.operation());
-  Held held(std::move(stream), operation.id(), is_write);
+                                          Instant deadline, pb::PipelineOperation operation,
+                                          size_t bytes) {
+  Held held(std::move(stream), operation, bytes);
   co_await RunOperation(door, operation.mutable_operation(), deadline,
                         held.result.mutable_result());
   held.ended = true;

@@ -2,6 +2,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "adapters/grpc/server_call.h"
+#include "adapters/grpc/unparsed_service.h"
 #include "annulus/kv/v1/kv.grpc.pb.h"
 
 namespace annulus {
@@ -11,7 +12,7 @@ namespace annulus {
 // read, and starts no more of what was read.
 class PipelineMethod {
  public:
-  PipelineMethod(DoorContext* door, kv::v1::KVStore::AsyncService* service)
+  PipelineMethod(DoorContext* door, UnparsedService<kv::v1::KVStore::AsyncService>* service)
       : door_(door), service_(service) {}
   ~PipelineMethod();
 
@@ -26,7 +27,7 @@ class PipelineMethod {
   void Post();
 
   DoorContext* door_;
-  kv::v1::KVStore::AsyncService* service_;
+  UnparsedService<kv::v1::KVStore::AsyncService>* service_;
   absl::flat_hash_set<Stream*> streams_;
 };
 

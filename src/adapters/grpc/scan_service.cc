@@ -15,6 +15,10 @@ namespace annulus {
 
 namespace pb = kv::v1;
 
+namespace {
+constexpr int kScanMethod = 5;  // Its place in the proto.
+}  // namespace
+
 class ScanMethod::Call {
  public:
   explicit Call(ScanMethod* method) : method_(method) {}
@@ -27,7 +31,8 @@ class ScanMethod::Call {
 
   void Post() {
     grpc::ServerCompletionQueue* queue = method_->door_->loop->queue();
-    method_->service_->RequestScan(&context_, &request, &writer_, queue, queue, on_accepted_.tag());
+    method_->service_->RequestServerStream(kScanMethod, &context_, &unparsed_, &writer_, queue,
+                                           queue, on_accepted_.tag());
   }
 
   // Sends `response`; `done` hears whether the stream still stands.
@@ -76,6 +81,7 @@ class ScanMethod::Call {
 
   ScanMethod* method_;
   grpc::ServerContext context_;
+  grpc::ByteBuffer unparsed_;
   grpc::ServerAsyncWriter<pb::ScanResponse> writer_{&context_};
   absl::AnyInvocable<void(bool)> write_done_;
   grpc::Status status_;
@@ -125,6 +131,10 @@ void ScanMethod::Call::OnAccepted(bool ok) {
   arrived = door->loop->Now();
   deadline = DeadlineOf(context_);
   if (door->observer != nullptr) door->observer->OnStart(PublicOp::kScan);
+  if (absl::Status parsed = Parse(&unparsed_, &request); !parsed.ok()) {
+    Finish(parsed);
+    return;
+  }
   if (door->node == nullptr) {
     Finish(NoNode());
     return;
@@ -154,7 +164,8 @@ Task<absl::Status> ScanMethod::RunPages(DoorContext* door, Call* call) {
     if (items > 0 || last) {
       call->response.Clear();
       FillScan(*std::move(page), &call->response);
-      const bool stands = co_await Await<bool>([call](auto done) { call->Write(std::move(done)); });
+      auto write = [call](auto done) { call->Write(std::move(done)); };
+      const bool stands = co_await Await<bool>(write);
       if (!stands) co_return absl::CancelledError("the client left");
     }
     if (last) co_return absl::OkStatus();

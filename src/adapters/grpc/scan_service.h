@@ -2,6 +2,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "adapters/grpc/server_call.h"
+#include "adapters/grpc/unparsed_service.h"
 #include "annulus/kv/v1/kv.grpc.pb.h"
 #include "task/task.h"
 
@@ -11,7 +12,7 @@ namespace annulus {
 // the one before, so that a slow client holds one page here.
 class ScanMethod {
  public:
-  ScanMethod(DoorContext* door, kv::v1::KVStore::AsyncService* service)
+  ScanMethod(DoorContext* door, UnparsedService<kv::v1::KVStore::AsyncService>* service)
       : door_(door), service_(service) {}
   ~ScanMethod();
 
@@ -28,7 +29,7 @@ class ScanMethod {
   static Task<absl::Status> RunPages(DoorContext* door, Call* call);
 
   DoorContext* door_;
-  kv::v1::KVStore::AsyncService* service_;
+  UnparsedService<kv::v1::KVStore::AsyncService>* service_;
   absl::flat_hash_set<Call*> calls_;
 };
 

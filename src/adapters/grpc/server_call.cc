@@ -5,6 +5,12 @@
 #include "core/error.h"
 
 namespace annulus {
+namespace {
+
+// When to ask again, or another process.
+constexpr Duration kRetryAfter = 100ms;
+
+}  // namespace
 
 Instant DeadlineOf(const grpc::ServerContext& context) {
   const gpr_timespec at = gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC);
@@ -16,13 +22,15 @@ Instant DeadlineOf(const grpc::ServerContext& context) {
 absl::Status NoNode() {
   return WithDetails(
       absl::UnavailableError("this process is starting or stopping; ask another one"),
-      {.reason = "DRAINING", .outcome = Outcome::kNotApplied});
+      {.reason = "DRAINING", .outcome = Outcome::kNotApplied, .retry_after = kRetryAfter});
 }
 
 absl::Status NodeWentAway(bool is_write) {
   return WithDetails(
       absl::UnavailableError("this process stopped before the request ended; ask another one"),
-      {.reason = "DRAINING", .outcome = is_write ? Outcome::kUnknown : Outcome::kNone});
+      {.reason = "DRAINING",
+       .outcome = is_write ? Outcome::kUnknown : Outcome::kNone,
+       .retry_after = kRetryAfter});
 }
 
 }  // namespace annulus

@@ -1,6 +1,7 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <future>
 #include <memory>
@@ -279,6 +280,10 @@ TEST_F(Door, EndsACallWhoseNodeGoesAway) {
   ASSERT_TRUE(details.ParseFromString(late.error_details()));
   ASSERT_TRUE(details.details(0).UnpackTo(&info));
   EXPECT_EQ(info.metadata().at("outcome"), "NOT_APPLIED");
+  google::rpc::RetryInfo retry;
+  ASSERT_EQ(details.details_size(), 2);
+  ASSERT_TRUE(details.details(1).UnpackTo(&retry));
+  EXPECT_EQ(retry.retry_delay().nanos(), 100'000'000);
 }
 
 TEST_F(Door, RunsABatchInOrderOfTheAnswer) {
@@ -322,6 +327,69 @@ TEST_F(Door, KeepsABatchesAnswerWithinWhatAStockClientTakes) {
   EXPECT_TRUE(answer.results(0).has_get());
   EXPECT_TRUE(answer.results(3).has_get());
   EXPECT_EQ(answer.results(9).error().reason(), "BATCH_ANSWER_TOO_LARGE");
+}
+
+TEST_F(Door, StartsNoMoreGetsOfABatchWhoseAnswerIsFull) {
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(3'500'000, 'v');
+    node->delay = 1ms;
+  });
+  pb::BatchRequest batch;
+  for (int i = 0; i < 999; ++i) batch.add_operations()->mutable_get()->set_key("large");
+  *batch.add_operations()->mutable_put() = PutOf("k", "v");
+  grpc::ClientContext context;
+  pb::BatchResponse answer;
+  const grpc::Status status = stub_->Batch(&context, batch, &answer);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  int got = 0;
+  for (int i = 0; i < 999; ++i) {
+    if (answer.results(i).has_get()) {
+      ++got;
+    } else {
+      EXPECT_EQ(answer.results(i).error().code(), grpc::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(answer.results(i).error().reason(), "BATCH_ANSWER_TOO_LARGE");
+    }
+  }
+  EXPECT_EQ(got, 1);
+  EXPECT_TRUE(answer.results(999).has_put());
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 32);
+}
+
+TEST_F(Door, RunsAtMostSoManyGetsOfABatchAtATime) {
+  OnNode([](FakeNode* node) { node->delay = 2ms; });
+  pb::BatchRequest batch;
+  for (int i = 0; i < 200; ++i) batch.add_operations()->mutable_get()->set_key("absent");
+  grpc::ClientContext context;
+  pb::BatchResponse answer;
+  ASSERT_TRUE(stub_->Batch(&context, batch, &answer).ok());
+  for (int i = 0; i < 200; ++i) EXPECT_TRUE(answer.results(i).has_get()) << i;
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->gets_max; }), 32);
+}
+
+TEST_F(Door, KeepsNoLargeBuffersOfCallsThatHaveEnded) {
+  constexpr int kCalls = 64;
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(1 << 20, 'v');
+    node->delay = 200ms;  // All are under way at once.
+  });
+  const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+  {
+    std::vector<std::thread> clients;
+    std::atomic<int> ok{0};
+    for (int c = 0; c < kCalls; ++c) {
+      clients.emplace_back([&] {
+        grpc::ClientContext context;
+        pb::GetRequest get;
+        get.set_key("large");
+        pb::GetResponse answer;
+        if (stub_->Get(&context, get, &answer).ok()) ++ok;
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    ASSERT_EQ(ok, kCalls);
+  }
+  EXPECT_TRUE(Eventually(
+      [&] { return mallinfo2().uordblks + mallinfo2().hblkhd < before + (kCalls << 20) / 4; }));
 }
 
 TEST_F(Door, PipelinesOperations) {
@@ -381,6 +449,89 @@ TEST_F(Door, PipelineStopsReadingWhileTooMuchIsUnderWay) {
   EXPECT_FALSE(stream->Finish().ok());
 }
 
+TEST_F(Door, PipelineHoldsFewLargeRequests) {
+  OnNode([](FakeNode* node) { node->delay = 1h; });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  std::thread writer([&] {
+    pb::PipelineRequest request;
+    *request.add_operations()->mutable_operation()->mutable_put() =
+        PutOf("k", std::string(1 << 20, 'v'));
+    for (int i = 0; i < 40 && stream->Write(request); ++i) {
+    }
+  });
+  ASSERT_TRUE(Eventually([&] { return OnNode([](FakeNode* node) { return node->calls >= 8; }); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 9);
+  context.TryCancel();
+  writer.join();
+  EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(Door, PipelineRunsFewLargeGetsWhoseAnswersNobodyReads) {
+  OnNode([](FakeNode* node) {
+    node->values["large"] = Bytes(1 << 20, 'v');
+    node->delay = 20ms;
+  });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  pb::PipelineRequest request;
+  for (int i = 0; i < 1000; ++i) {
+    request.add_operations()->mutable_operation()->mutable_get()->set_key("large");
+  }
+  ASSERT_TRUE(stream->Write(request));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  EXPECT_LE(OnNode([](FakeNode* node) { return node->calls; }), 32);
+  // Nothing is lost for it.
+  stream->WritesDone();
+  int got = 0;
+  pb::PipelineResponse response;
+  while (got < 100 && stream->Read(&response)) {
+    for (const pb::PipelineResult& result : response.results()) got += result.result().has_get();
+  }
+  EXPECT_GE(got, 100);
+  context.TryCancel();
+  EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(Door, PipelineDropsUnexpectedlyLargeAnswersThatNobodyReads) {
+  OnNode([](FakeNode* node) { node->values["large"] = Bytes(1 << 20, 'v'); });
+  grpc::ClientContext context;
+  auto stream = stub_->Pipeline(&context);
+  pb::PipelineRequest small;
+  for (int i = 0; i < 1000; ++i) {
+    small.add_operations()->mutable_operation()->mutable_get()->set_key("absent");
+  }
+  ASSERT_TRUE(stream->Write(small));
+  pb::PipelineResponse response;
+  for (int read = 0; read < 1000; read += response.results_size()) {
+    ASSERT_TRUE(stream->Read(&response));
+  }
+  OnNode([](FakeNode* node) { node->delay = 50ms; });
+  pb::PipelineRequest large;
+  for (int i = 0; i < 100; ++i) {
+    large.add_operations()->mutable_operation()->mutable_get()->set_key("large");
+  }
+  ASSERT_TRUE(stream->Write(large));
+  stream->WritesDone();
+  int results = 0;
+  int dropped = 0;
+  while (stream->Read(&response)) {
+    for (const pb::PipelineResult& result : response.results()) {
+      ++results;
+      if (!result.result().has_error()) continue;
+      ++dropped;
+      EXPECT_EQ(result.result().error().code(), grpc::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(result.result().error().reason(), "PIPELINE_FULL");
+      EXPECT_EQ(result.result().error().retry_after_ms(), 100u);
+    }
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(results, 100);
+  EXPECT_GT(dropped, 50);  // They ended in one turn, before any could be sent.
+  EXPECT_LT(dropped, 100);
+}
+
 TEST_F(Door, PipelineAnswersWhatTheNodeLeftBehind) {
   OnNode([](FakeNode* node) { node->delay = 1h; });
   grpc::ClientContext context;
@@ -407,6 +558,44 @@ TEST_F(Door, PipelineRefusesAnEmptyMessage) {
   pb::PipelineResponse response;
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
+}
+
+// A stock client written in C++ sends such a string, and only logs it.
+TEST_F(Door, RefusesWhatIsNoValidProtobuf) {
+  const std::string no_utf8 = "\xff\xfe";
+  {
+    grpc::ClientContext context;
+    pb::PutRequest put = PutOf("k", "v");
+    put.set_bucket(no_utf8);
+    pb::PutResponse answer;
+    const grpc::Status status = stub_->Put(&context, put, &answer);
+    EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+    google::rpc::Status details;
+    google::rpc::ErrorInfo info;
+    ASSERT_TRUE(details.ParseFromString(status.error_details()));
+    ASSERT_TRUE(details.details(0).UnpackTo(&info));
+    EXPECT_EQ(info.metadata().at("outcome"), "NOT_APPLIED");
+  }
+  {
+    grpc::ClientContext context;
+    pb::ScanRequest scan;
+    scan.set_bucket(no_utf8);
+    pb::ScanResponse page;
+    auto stream = stub_->Scan(&context, scan);
+    EXPECT_FALSE(stream->Read(&page));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  {
+    grpc::ClientContext context;
+    pb::PipelineRequest request;
+    request.add_operations()->mutable_operation()->mutable_get()->set_bucket(no_utf8);
+    pb::PipelineResponse response;
+    auto stream = stub_->Pipeline(&context);
+    ASSERT_TRUE(stream->Write(request));
+    EXPECT_FALSE(stream->Read(&response));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_EQ(OnNode([](FakeNode* node) { return node->calls; }), 0);
 }
 
 TEST_F(Door, ScansPageByPage) {

@@ -12,7 +12,9 @@
 #include "absl/functional/any_invocable.h"
 #include "adapters/grpc/server_call.h"
 #include "adapters/grpc/status_details.h"
+#include "adapters/grpc/unparsed_service.h"
 #include "base/check.h"
+#include "core/error.h"
 #include "task/task.h"
 
 namespace annulus {
@@ -20,7 +22,7 @@ namespace annulus {
 // One unary RPC of a service: keeps calls posted, runs a flow for each that arrives, and uses the
 // finished ones again.
 //
-//   put_(door, PublicOp::kPut, [this](auto... args) { service_.RequestPut(args...); },
+//   put_(door, PublicOp::kPut, [this](auto... args) { service_.RequestUnary(kPut, args...); },
 //        [this](PutMethod::Call* call) { return Put(call); })
 //
 // The flow takes call->request apart, fills call->response and returns how it ended; the call
@@ -30,9 +32,9 @@ template <class Request, class Response>
 class UnaryMethod {
  public:
   class Call;
-  // Posts a call to gRPC: the generated RequestX of the service.
+  // Posts a call to gRPC: UnparsedService::RequestUnary for the method.
   using Poster = absl::AnyInvocable<void(
-      grpc::ServerContext*, Request*, grpc::ServerAsyncResponseWriter<Response>*,
+      grpc::ServerContext*, grpc::ByteBuffer*, grpc::ServerAsyncResponseWriter<Response>*,
       grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*)>;
   using Flow = absl::AnyInvocable<Task<absl::Status>(Call*)>;
 
@@ -73,6 +75,7 @@ class UnaryMethod {
     // gRPC lets neither serve twice.
     std::optional<grpc::ServerContext> context_;
     std::optional<grpc::ServerAsyncResponseWriter<Response>> writer_;
+    grpc::ByteBuffer unparsed_;
     Instant arrived_;
     bool flow_runs_ = false;
     bool answered_ = false;
@@ -83,6 +86,8 @@ class UnaryMethod {
 
  private:
   static constexpr size_t kIdleMax = 256;
+  // Cleared messages keep their buffers, so a call that holds more is not kept.
+  static constexpr size_t kIdleBytesMax = 64 << 10;
 
   // Lives in the flow's frame: ends the call even where the flow does not come to its end.
   class Held {
@@ -114,7 +119,7 @@ class UnaryMethod {
     }
     call->context_.emplace();
     call->writer_.emplace(&*call->context_);
-    poster_(&*call->context_, &call->request, &*call->writer_, door_->loop->queue(),
+    poster_(&*call->context_, &call->unparsed_, &*call->writer_, door_->loop->queue(),
             door_->loop->queue(), call->on_accepted_.tag());
   }
 
@@ -129,6 +134,14 @@ class UnaryMethod {
     call->arrived_ = door_->loop->Now();
     call->deadline = DeadlineOf(*call->context_);
     if (door_->observer != nullptr) door_->observer->OnStart(op_);
+    if (absl::Status parsed = Parse(&call->unparsed_, &call->request); !parsed.ok()) {
+      if (is_write_) {
+        parsed = WithDetails(std::move(parsed),
+                             {.reason = "INVALID_ARGUMENT", .outcome = Outcome::kNotApplied});
+      }
+      Answer(call, parsed);
+      return;
+    }
     if (door_->node == nullptr) {
       Answer(call, NoNode());
       return;
@@ -155,7 +168,10 @@ class UnaryMethod {
 
   void ReleaseIfDone(Call* call) {
     if (!call->finished_ || call->flow_runs_) return;
-    if (closed_ || idle_.size() >= kIdleMax) return Delete(call);
+    if (closed_ || idle_.size() >= kIdleMax ||
+        call->request.SpaceUsedLong() + call->response.SpaceUsedLong() > kIdleBytesMax) {
+      return Delete(call);
+    }
     call->writer_.reset();
     call->context_.reset();
     call->request.Clear();

@@ -24,7 +24,8 @@ inline constexpr Epoch kFirstEpoch{1};
 // A record as it lies on this node's disk.
 struct StoredRecord {
   Record record;
-  Epoch epoch = kFirstEpoch;  // The partition's epoch when this copy last changed (DESIGN section 6, rule 3).
+  Epoch epoch =
+      kFirstEpoch;  // The partition's epoch when this copy last changed (DESIGN section 6, rule 3).
   std::optional<MintNote> note;
 
   bool operator==(const StoredRecord&) const = default;
