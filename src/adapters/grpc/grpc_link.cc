@@ -23,12 +23,13 @@ namespace {
 
 namespace pb = peer::v1;
 
+constexpr Duration kSameEventInterval = 60s;
+
 // A reply has the index of its request.
 static_assert(std::variant_size_v<PeerRequest> == std::variant_size_v<PeerReply>);
 
 // When to try again after too much was under way.
 constexpr Duration kRetryAfter = 100ms;
-constexpr Duration kSameEventInterval = 60s;
 
 int Millis(Duration duration) {
   return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
