@@ -370,6 +370,19 @@ absl::StatusOr<WriteAnswer> Client::Delete(std::string key, Bytes context) {
                 .w = {.level = level_}});
 }
 
+absl::StatusOr<GetAnswer> Client::GetAtLeast(std::string key, Bytes context) {
+  GetRequest request{.item = ItemOf(std::move(key)),
+                     .r = {.level = Consistency::kOne},
+                     .at_least = std::move(context)};
+  return RunToItsEnd(&cluster_->world(), &tasks_,
+                     line_.Get(process_, std::move(request), timeout_));
+}
+
+absl::StatusOr<ScanPage> Client::Scan(ScanRequest request) {
+  return RunToItsEnd(&cluster_->world(), &tasks_,
+                     line_.Scan(process_, std::move(request), timeout_));
+}
+
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {
   return RunToItsEnd(
       &cluster_->world(), &tasks_,

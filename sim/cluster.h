@@ -175,6 +175,10 @@ class Client {
   absl::StatusOr<WriteAnswer> Put(std::string key, std::string value, Bytes context = {});
   absl::StatusOr<WriteAnswer> Delete(std::string key, Bytes context);
   absl::StatusOr<GetAnswer> Get(std::string key);
+  // At r = ONE, but not without what this context covers.
+  absl::StatusOr<GetAnswer> GetAtLeast(std::string key, Bytes context);
+  // One page.
+  absl::StatusOr<ScanPage> Scan(ScanRequest request);
   // The values, sorted, as "a b"; or the error's name.
   std::string Values(std::string key);
   absl::StatusOr<WriteAnswer> Write(WriteRequest request);

@@ -215,5 +215,68 @@ TEST_P(ClusterTest, ACrashedNodeIsReachedAgainWhereverItsClientsAsk) {
   EXPECT_EQ(client.Ask(Stranger()).Values("k"), "v");
 }
 
+TEST_P(ClusterTest, WhatAClientHasSeenIsFoundAtOneWithAnOwnerDown) {
+  Form({.nodes = 4});
+  const std::vector<int> owners = Owners();
+  CutOff(owners[0], false);  // It misses the write, and is asked first.
+  Client client(cluster_.get(), Stranger());
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_TRUE(put.ok()) << put.status();
+  CutOff(owners[0], true);
+  cluster_->Process(owners[1]).Crash();
+  world_->RunFor(3s);
+  const absl::StatusOr<GetAnswer> read = client.Ask(owners[0]).GetAtLeast("k", put->context);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->siblings.size(), 1u);
+  EXPECT_EQ(read->siblings[0].value, "v");
+}
+
+TEST_P(ClusterTest, AScanShowsEachKeyOnceInPagesThatAClientCanTake) {
+  Form({.nodes = 3});
+  Client client(cluster_.get(), 1);
+  std::set<std::string> written;
+  for (int i = 0; i < 12; ++i) {
+    const std::string key = "key-" + std::to_string(i);
+    ASSERT_TRUE(client.Put(key, std::string(900 << 10, 'x')).ok());
+    written.insert(key);
+  }
+  std::set<std::string> seen;
+  ScanRequest request{.bucket = "default", .values = true};
+  do {
+    const absl::StatusOr<ScanPage> page = client.Scan(request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    size_t bytes = 0;
+    for (const ScanItem& item : page->items) {
+      EXPECT_TRUE(seen.insert(item.item.key).second) << item.item.key << " came twice";
+      for (const ShownSibling& sibling : item.answer.siblings) bytes += sibling.value.size();
+    }
+    EXPECT_LT(bytes, 2u << 20);
+    request.page_token = page->page_token;
+  } while (!request.page_token.empty());
+  EXPECT_EQ(seen, written);
+}
+
+TEST_P(ClusterTest, AScanOfTombstonesMakesProgressPageByPage) {
+  Form({.nodes = 3, .partitions = 4});
+  Client client(cluster_.get(), 1);
+  constexpr int kKeys = 5000;
+  for (int i = 0; i < kKeys; ++i) {
+    WriteRequest request{.item = Client::ItemOf("gone-" + std::to_string(i)),
+                         .is_delete = true,
+                         .blind_delete = true};
+    ASSERT_TRUE(client.Write(std::move(request)).ok());
+  }
+  int pages = 0;
+  ScanRequest request{.bucket = "default"};
+  do {
+    const absl::StatusOr<ScanPage> page = client.Scan(request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_TRUE(page->items.empty());
+    request.page_token = page->page_token;
+    ++pages;
+  } while (!request.page_token.empty());
+  EXPECT_GT(pages, 1);
+}
+
 }  // namespace
 }  // namespace annulus::sim

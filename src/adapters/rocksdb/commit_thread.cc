@@ -107,7 +107,7 @@ absl::Status CommitThread::Write(rocksdb::WriteBatch* merged) {
   // Asked for each group, since others fill the disk too; it costs a microsecond or two.
   const uint64_t free_bytes = disk_->FreeBytes(path_);
   if (free_bytes < kCommitsFreeBytesMin + merged->GetDataSize()) {
-    return absl::ResourceExhaustedError(
+    return DiskFull(
         absl::StrCat("data directory ", path_, ": the disk is full (", free_bytes >> 20,
                      " MiB are free, the last ", kCommitsFreeBytesMin >> 20,
                      " MiB are kept); free disk space, writes go on by themselves then"));

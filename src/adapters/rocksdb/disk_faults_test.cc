@@ -12,6 +12,7 @@
 #include "adapters/rocksdb/faulty_disk.h"
 #include "adapters/rocksdb/guarded_disk.h"
 #include "adapters/rocksdb/test_store.h"
+#include "core/error.h"
 
 namespace annulus {
 namespace {
@@ -65,6 +66,7 @@ TEST_F(DiskFaults, FullDiskRefusesCommitsAndHealsByItself) {
   disk_->free_bytes = kCommitsFreeBytesMin;
   const absl::Status status = store_.Put("refused", "v");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(DetailsOf(status).reason, "DISK_FULL");
   EXPECT_THAT(std::string(status.message()), HasSubstr("free disk space"));
   EXPECT_EQ(store_.Text("refused"), "-");
   EXPECT_EQ(store_.Text("before"), "v");
@@ -89,6 +91,7 @@ TEST_F(DiskFaults, FlushThatMeetsAFullDiskHealsByItself) {
     if (status.ok()) acknowledged.push_back(key);
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(DetailsOf(status).reason, "DISK_FULL");
   for (const std::string& key : acknowledged) EXPECT_EQ(store_.Text(key).size(), 100'000u);
 
   disk_->free_bytes = -1;

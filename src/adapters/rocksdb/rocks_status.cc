@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/error.h"
 
 namespace annulus {
 
@@ -13,12 +14,17 @@ bool IsNoSpace(const rocksdb::Status& status) {
          (status.IsIOError() && status.subcode() == rocksdb::Status::SubCode::kSpaceLimit);
 }
 
+absl::Status DiskFull(const std::string& message) {
+  // As often as RocksDB looks for space.
+  return WithDetails(absl::ResourceExhaustedError(message),
+                     {.reason = "DISK_FULL", .retry_after = 5s});
+}
+
 absl::Status FromRocks(const rocksdb::Status& status, const char* doing, const std::string& path) {
   if (status.ok()) return absl::OkStatus();
   const std::string message = absl::StrCat(doing, " ", path, ": ", status.ToString());
   if (IsNoSpace(status)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(message, "; free disk space, writes go on by themselves then"));
+    return DiskFull(absl::StrCat(message, "; free disk space, writes go on by themselves then"));
   }
   // An I/O error here comes from reading (one from writing ends the process): a sector that cannot
   // be read is as lost as one that reads wrong.

@@ -9,6 +9,9 @@ namespace annulus {
 
 bool IsNoSpace(const rocksdb::Status& status);
 
+// RESOURCE_EXHAUSTED, reason "DISK_FULL", and when to try again.
+absl::Status DiskFull(const std::string& message);
+
 // The error as Storage speaks of it. `doing` and `path` start the message: "reading /data: ...".
 // No space is RESOURCE_EXHAUSTED; damaged or unreadable bytes are DATA_LOSS.
 absl::Status FromRocks(const rocksdb::Status& status, const char* doing, const std::string& path);
