@@ -27,7 +27,7 @@ COMPOSE = os.environ.get("ANNULUS_COMPOSE", "docker compose").split()
 PROJECT = "annulus-test"
 NODES = [f"node-{i}" for i in range(1, 6)]
 COORDINATORS = ["coordinator-1", "coordinator-2"]
-RECORDS = int(os.environ.get("ANNULUS_COMPOSE_RECORDS", "20000"))
+RECORDS = int(os.environ.get("ANNULUS_COMPOSE_RECORDS", "0"))  # 0: the whole package index
 HEALTHY_SECONDS = 120
 LOAD_SECONDS = 300
 CONCURRENCY = 256  # operations that the client has under way at once
@@ -160,7 +160,7 @@ class Feed(Client):
 def data_set():
     with tempfile.NamedTemporaryFile("r", suffix=".jsonl", encoding="utf-8") as file:
         run(sys.executable, str(ROOT / "examples/debian-packages.py"), "--output", file.name,
-            "--limit", str(RECORDS))
+            *(["--limit", str(RECORDS)] if RECORDS else []))
         return file.readlines()
 
 
