@@ -34,6 +34,8 @@ std::string_view ToString(PlantedBug bug) {
       return "replica overwrites";
     case PlantedBug::kFailedMintIsApplied:
       return "failed mint is applied";
+    case PlantedBug::kRefutationIgnored:
+      return "refutation ignored";
     case PlantedBug::kCount:
       break;
   }

@@ -24,6 +24,7 @@ enum class PlantedBug : uint8_t {
   kMergeForgetsVector,   // A merge keeps its own vector and not the other's.
   kReplicaOverwrites,    // A replica stores what it is sent instead of merging it.
   kFailedMintIsApplied,  // A write whose quorum failed is reported as applied.
+  kRefutationIgnored,    // A node that gossip has declared dead stays dead, whatever it says.
   kCount,
 };
 
