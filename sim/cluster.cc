@@ -41,6 +41,15 @@ bool SimProcess::ready() const {
   return loop_ != nullptr && !loop_->paused() && node_ != nullptr && node_->Status().ready;
 }
 
+std::string SimProcess::address() const {
+  return absl::StrCat(name_, moves_ == 0 ? "" : absl::StrCat("-moved-", moves_), ":50052");
+}
+
+void SimProcess::RestartElsewhere() {
+  ++moves_;
+  Restart();
+}
+
 void SimProcess::Restart() {
   ANNULUS_CHECK(!up());
   World* world = cluster_->world_;
@@ -53,7 +62,7 @@ void SimProcess::Restart() {
   }
   loop_ = world->NewLoop(index_, skew);
   random_ = std::make_unique<Random>(chance.Next());
-  transport_ = cluster_->net_.Attach(loop_, name_ + ":50052");
+  transport_ = cluster_->net_.Attach(loop_, address());
   if (is_node()) storage_ = disk_->Open(loop_);
   tasks_ = std::make_unique<TaskGroup>();
   world->Trace(TraceKind::kProcess, index_, 1);
@@ -154,7 +163,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   NodeOptions options;
   options.cluster = kClusterName;
   options.name = process.name();
-  options.peer_address = process.name() + ":50052";
+  options.peer_address = process.address();
   options.client_address = process.name() + ":50051";
   for (int i = 1; i <= options_.nodes; ++i) {
     const std::string name = absl::StrCat("node-", i);
@@ -166,6 +175,13 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
   return options;
+}
+
+SimProcess* Cluster::Find(const std::string& name) {
+  auto found = std::find_if(processes_.begin(), processes_.end(),
+                            [&](const auto& process) { return process->name() == name; });
+  ANNULUS_CHECK(found != processes_.end());
+  return found->get();
 }
 
 bool Cluster::WaitReady(Duration limit) {
@@ -191,10 +207,7 @@ std::vector<int> Cluster::OwnersOf(const Item& item) {
   std::vector<int> owners;
   for (NodeId id :
        layout->Owners(PartitionOf(RingHash(item.bucket, item.key), layout->partitions()))) {
-    const Member* member = layout->FindMember(id);
-    for (const std::unique_ptr<SimProcess>& process : processes_) {
-      if (process->name() == member->name) owners.push_back(process->index());
-    }
+    owners.push_back(Find(layout->FindMember(id)->name)->index());
   }
   return owners;
 }

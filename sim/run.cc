@@ -71,6 +71,24 @@ WorkloadOptions WorkOf(World* world) {
   return work;
 }
 
+// Once all is well everybody sees every member as it is: alive, and in its present incarnation.
+void CheckViews(Cluster* cluster, std::vector<std::string>* violations) {
+  for (int i = 1; i <= cluster->processes(); ++i) {
+    for (const MemberView& member : cluster->Process(i).node()->Status().members) {
+      SimProcess* seen = cluster->Find(member.member.name);
+      if (member.gossip == Standing::kAlive &&
+          member.facts.incarnation == seen->node()->incarnation()) {
+        continue;
+      }
+      violations->push_back(absl::StrCat(
+          cluster->Process(i).name(), " still sees ", seen->name(), " as ",
+          std::string(ToString(member.gossip)),
+          member.facts.incarnation == seen->node()->incarnation() ? "" : ", of an earlier life"));
+      return;
+    }
+  }
+}
+
 std::string HistoryOf(const History& history, uint32_t key) {
   const History::Key& item = history.keys()[key];
   std::string text = absl::StrCat("history of ", item.item.key, ":\n");
@@ -111,6 +129,8 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   world.RunFor(kQuiescence);
   if (!cluster.WaitReady())
     report.violations.push_back("the cluster is not ready after the last fault");
+  else
+    CheckViews(&cluster, &report.violations);
   if (ended) workload.ReadAllOwners(kFinalReadPatience);
   world.Tell("every item was read from all its owners");
 

@@ -35,11 +35,12 @@ struct IntroduceReply {
   uint64_t formation_digest = 0;
 };
 
-// Are you there? Says nothing else, so that silence means silence.
-struct PingRequest {};
+// Are you there? Both ways it carries what is known of the members (core/gossip, encoded there).
+struct PingRequest {
+  Bytes gossip;
+};
 struct PingReply {
-  Incarnation incarnation;
-  LayoutVersion layout_version;
+  Bytes gossip;
 };
 
 // A client's write, handed to an owner, which mints and runs the quorum.
@@ -113,9 +114,20 @@ struct RangeReply {
   Epoch epoch;
 };
 
+// Ping that member for me, since it does not answer me, and say within the timeout whether it
+// answers you.
+struct PingForRequest {
+  NodeId target;
+  Duration timeout{0};
+  Bytes gossip;
+};
+struct PingForReply {
+  bool reached = false;
+};
+
 using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
-                                 ReadRequest, RangeRequest>;
-using PeerReply =
-    std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply, RangeReply>;
+                                 ReadRequest, RangeRequest, PingForRequest>;
+using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
+                               RangeReply, PingForReply>;
 
 }  // namespace annulus

@@ -7,6 +7,7 @@
 #include "core/layout/layout.h"
 #include "core/version/token.h"
 #include "env/env.h"
+#include "node/gossip.h"
 #include "node/node.h"
 #include "node/peers.h"
 #include "node/replica.h"
@@ -23,6 +24,7 @@ struct NodeContext {
   Instant started;
   std::unique_ptr<Replica> replica;  // Null in a coordinator, which owns nothing.
   std::unique_ptr<Peers> peers;
+  std::unique_ptr<Gossiper> gossip;
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;

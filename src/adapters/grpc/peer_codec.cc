@@ -12,6 +12,8 @@ namespace pb = peer::v1;
 
 // What a message takes besides its byte fields.
 constexpr size_t kMessageOverheadBytes = 64;
+// Nobody waits longer for a ping.
+constexpr uint64_t kTimeoutMaxUs = 60ull * 1'000'000;
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -53,43 +55,51 @@ size_t SizeOf(const Item& item) {
 }  // namespace
 
 void EncodeRequest(PeerRequest request, pb::Request* out) {
-  std::visit(Overloaded{
-                 [&](IntroduceRequest&&) { out->mutable_introduce(); },
-                 [&](PingRequest&&) { out->mutable_ping(); },
-                 [&](ForwardRequest&& from) {
-                   pb::Forward* to = out->mutable_forward();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_value(std::move(from.value));
-                   to->set_tombstone(from.tombstone);
-                   to->set_blind_delete(from.blind_delete);
-                   EncodeVector(from.context, to->mutable_context());
-                   to->set_request_id(from.request_id.data(), from.request_id.size());
-                   to->set_acks_required(from.acks_required);
-                   to->set_expires_us(from.expires.micros);
-                   to->set_explain(from.explain);
-                 },
-                 [&](ReplicateRequest&& from) {
-                   pb::Replicate* to = out->mutable_replicate();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_record(std::move(from.record));
-                   to->set_epoch(from.epoch.value());
-                 },
-                 [&](ReadRequest&& from) {
-                   pb::Read* to = out->mutable_read();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_whole_up_to_bytes(from.whole_up_to_bytes);
-                 },
-                 [&](RangeRequest&& from) {
-                   pb::Range* to = out->mutable_range();
-                   to->set_partition(from.partition.value());
-                   to->set_begin(std::move(from.begin));
-                   to->set_end(std::move(from.end));
-                   to->set_values(from.values);
-                   to->set_entries_max(from.entries_max);
-                   to->set_bytes_max(from.bytes_max);
-                 },
-             },
-             std::move(request));
+  std::visit(
+      Overloaded{
+          [&](IntroduceRequest&&) { out->mutable_introduce(); },
+          [&](PingRequest&& from) { out->mutable_ping()->set_gossip(std::move(from.gossip)); },
+          [&](ForwardRequest&& from) {
+            pb::Forward* to = out->mutable_forward();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_value(std::move(from.value));
+            to->set_tombstone(from.tombstone);
+            to->set_blind_delete(from.blind_delete);
+            EncodeVector(from.context, to->mutable_context());
+            to->set_request_id(from.request_id.data(), from.request_id.size());
+            to->set_acks_required(from.acks_required);
+            to->set_expires_us(from.expires.micros);
+            to->set_explain(from.explain);
+          },
+          [&](ReplicateRequest&& from) {
+            pb::Replicate* to = out->mutable_replicate();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_record(std::move(from.record));
+            to->set_epoch(from.epoch.value());
+          },
+          [&](ReadRequest&& from) {
+            pb::Read* to = out->mutable_read();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_whole_up_to_bytes(from.whole_up_to_bytes);
+          },
+          [&](RangeRequest&& from) {
+            pb::Range* to = out->mutable_range();
+            to->set_partition(from.partition.value());
+            to->set_begin(std::move(from.begin));
+            to->set_end(std::move(from.end));
+            to->set_values(from.values);
+            to->set_entries_max(from.entries_max);
+            to->set_bytes_max(from.bytes_max);
+          },
+          [&](PingForRequest&& from) {
+            pb::PingFor* to = out->mutable_ping_for();
+            to->set_target(from.target.value());
+            to->set_timeout_us(
+                std::chrono::duration_cast<std::chrono::microseconds>(from.timeout).count());
+            to->set_gossip(std::move(from.gossip));
+          },
+      },
+      std::move(request));
 }
 
 absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
@@ -97,7 +107,7 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
     case pb::Request::kIntroduce:
       return IntroduceRequest{};
     case pb::Request::kPing:
-      return PingRequest{};
+      return PingRequest{.gossip = std::move(*request->mutable_ping()->mutable_gossip())};
     case pb::Request::kForward: {
       pb::Forward* from = request->mutable_forward();
       ForwardRequest to;
@@ -143,6 +153,13 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.bytes_max = from->bytes_max();
       return to;
     }
+    case pb::Request::kPingFor: {
+      pb::PingFor* from = request->mutable_ping_for();
+      return PingForRequest{
+          .target = NodeId(from->target()),
+          .timeout = std::chrono::microseconds(std::min(from->timeout_us(), kTimeoutMaxUs)),
+          .gossip = std::move(*from->mutable_gossip())};
+    }
     case pb::Request::BODY_NOT_SET:
       break;
   }
@@ -169,11 +186,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             to->set_layout(std::move(from.layout));
             to->set_formation_digest(from.formation_digest);
           },
-          [&](PingReply&& from) {
-            pb::PingReply* to = out->mutable_ping();
-            to->set_incarnation(from.incarnation.value());
-            to->set_layout_version(from.layout_version.value());
-          },
+          [&](PingReply&& from) { out->mutable_ping()->set_gossip(std::move(from.gossip)); },
           [&](ForwardReply&& from) {
             pb::ForwardReply* to = out->mutable_forward();
             to->mutable_dot()->set_actor(from.dot.actor.value());
@@ -212,6 +225,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             to->set_more(from.more);
             to->set_epoch(from.epoch.value());
           },
+          [&](PingForReply&& from) { out->mutable_ping_for()->set_reached(from.reached); },
       },
       *std::move(reply));
 }
@@ -239,9 +253,7 @@ PeerResult DecodeReply(pb::Reply* reply) {
       return to;
     }
     case pb::Reply::kPing: {
-      const pb::PingReply& from = reply->ping();
-      return PingReply{.incarnation = Incarnation(from.incarnation()),
-                       .layout_version = LayoutVersion(from.layout_version())};
+      return PingReply{.gossip = std::move(*reply->mutable_ping()->mutable_gossip())};
     }
     case pb::Reply::kForward: {
       pb::ForwardReply* from = reply->mutable_forward();
@@ -287,6 +299,8 @@ PeerResult DecodeReply(pb::Reply* reply) {
       to.epoch = Epoch(from->epoch());
       return to;
     }
+    case pb::Reply::kPingFor:
+      return PingForReply{.reached = reply->ping_for().reached()};
     case pb::Reply::BODY_NOT_SET:
       break;
   }
@@ -333,6 +347,8 @@ size_t ApproximateSize(const PeerRequest& request) {
                         [](const ReplicateRequest& r) { return SizeOf(r.item) + r.record.size(); },
                         [](const ReadRequest& r) { return SizeOf(r.item); },
                         [](const RangeRequest& r) { return r.begin.size() + r.end.size(); },
+                        [](const PingRequest& r) { return r.gossip.size(); },
+                        [](const PingForRequest& r) { return r.gossip.size(); },
                         [](const auto&) { return size_t{0}; },
                     },
                     request);
@@ -343,6 +359,7 @@ size_t ApproximateSize(const PeerReply& reply) {
          std::visit(
              Overloaded{
                  [](const IntroduceReply& r) { return r.layout.size() + 256; },
+                 [](const PingReply& r) { return r.gossip.size(); },
                  [](const ForwardReply& r) { return r.context.width() * 16 + r.hops.size() * 64; },
                  [](const ReadReply& r) { return r.record.has_value() ? r.record->size() : 0; },
                  [](const RangeReply& r) {

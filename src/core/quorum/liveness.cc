@@ -19,6 +19,7 @@ void Liveness::Heard(NodeId id, Instant now) {
   peer.broken = false;
   peer.waiting = peer.under_way > 0;
   peer.silent_since = now;
+  peer.heard_at = now;
 }
 
 void Liveness::Missed(NodeId id) {
@@ -33,13 +34,34 @@ void Liveness::Broken(NodeId id) {
   peer.broken = true;
 }
 
+void Liveness::Told(NodeId id, Standing standing, Instant now) {
+  Peer& peer = peers_[id];
+  if (peer.told == standing) return;
+  peer.told = standing;
+  peer.told_at = now;
+}
+
 Liveness::State Liveness::StateOf(NodeId id, Instant now) const {
   auto found = peers_.find(id);
   if (found == peers_.end()) return State::kUp;
   const Peer& peer = found->second;
   if (peer.broken) return State::kDown;
+  const bool doubted = peer.told != Standing::kAlive && peer.heard_at < peer.told_at &&
+                       (peer.heard_at == Instant::min() || now - peer.heard_at > silence_max_);
+  if (doubted) return peer.told == Standing::kDead ? State::kDown : State::kSuspect;
   if (peer.waiting && now - peer.silent_since > silence_max_) return State::kSilent;
   return State::kUp;
+}
+
+Instant Liveness::HeardAt(NodeId id) const {
+  auto found = peers_.find(id);
+  return found == peers_.end() ? Instant::min() : found->second.heard_at;
+}
+
+Duration Liveness::SilentFor(NodeId id, Instant now) const {
+  auto found = peers_.find(id);
+  if (found == peers_.end() || !found->second.waiting) return Duration(0);
+  return now - found->second.silent_since;
 }
 
 std::vector<NodeId> Liveness::Order(std::vector<NodeId> nodes, Instant now) const {
@@ -54,6 +76,8 @@ std::string_view ToString(Liveness::State state) {
       return "up";
     case Liveness::State::kSilent:
       return "silent";
+    case Liveness::State::kSuspect:
+      return "suspect";
     case Liveness::State::kDown:
       return "down";
   }
