@@ -157,7 +157,8 @@ Duration Faults::Begin(uint64_t id) {
 
   ++counts_[kind];
   took_place_.push_back(id);
-  const Duration lasts = episode.length + kRecovery;
+  Duration lasts = episode.length + kRecovery;
+  if (episode.kind == FaultKind::kDrain) lasts += SimProcess::kDrainMax;
   if (Strike(episode)) return lasts;
   for (const int process : episode.processes) {
     if (TraitsOf(episode.kind).makes_victim) is_victim_[process] = true;
@@ -270,7 +271,7 @@ bool Faults::Strike(const Episode& episode) {
       is_victim_[number] = true;
       unhealthy_until_[number] = kForever;
       cluster_->Process(number).Drain(episode.length);
-      BringUp(number, episode);
+      EndOfDrain(number, cluster_->Process(number).crashes());
       return true;
     case FaultKind::kHalfOpen:
       Note(episode, true);
@@ -407,6 +408,16 @@ void Faults::BringUp(int number, const Episode& episode) {
     world_->Tell(absl::StrCat(process.name(), " starts again"));
     process.Restart();
   });
+}
+
+void Faults::EndOfDrain(int number, int crashes) {
+  const SimProcess& process = cluster_->Process(number);
+  if (process.crashes() == crashes || !process.up()) {
+    world_->After(world_->loop(), 50ms, [this, number, crashes] { EndOfDrain(number, crashes); });
+    return;
+  }
+  is_victim_[number] = false;
+  unhealthy_until_[number] = world_->now() + kRecovery;
 }
 
 PathConditions Faults::PathOf(uint16_t from, uint16_t to) const {

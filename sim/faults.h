@@ -78,6 +78,7 @@ class Faults {
   void TakeDown(const Episode& episode, Moment moment);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
+  void EndOfDrain(int process, int crashes);
 
   // Writes the sum of the weather and all episodes to paths and disks.
   void Apply();

@@ -32,7 +32,7 @@ constexpr uint64_t RunReport::*kNumbers[] = {
     &RunReport::crashes,        &RunReport::crashes_that_lost,
     &RunReport::batches_lost,   &RunReport::commits_failed,
     &RunReport::forwards_again, &RunReport::several_minters,
-    &RunReport::exempted,
+    &RunReport::exempted,       &RunReport::promised,
 };
 
 void PutStrings(Bytes* out, const std::vector<std::string>& strings) {

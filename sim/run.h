@@ -40,6 +40,7 @@ struct RunReport {
   uint64_t forwards_again = 0;  // Writes whose forward reached minters more than once.
   uint64_t several_minters = 0;
   uint64_t exempted = 0;
+  uint64_t promised = 0;  // Attempts that promise 5 spoke of.
   std::array<uint32_t, kFaultKinds> faults{};
 };
 
