@@ -34,6 +34,14 @@ std::string_view ToString(PlantedBug bug) {
       return "replica overwrites";
     case PlantedBug::kFailedMintIsApplied:
       return "failed mint is applied";
+    case PlantedBug::kDigestIgnoresVersions:
+      return "digest ignores versions";
+    case PlantedBug::kLeafNotInBatch:
+      return "leaf not in batch";
+    case PlantedBug::kAaeSkipsLeaf:
+      return "aae skips leaf";
+    case PlantedBug::kRepairOverwrites:
+      return "repair overwrites";
     case PlantedBug::kCount:
       break;
   }

@@ -33,6 +33,14 @@ uint64_t HashOf(const StorageBatch& batch) {
   return h;
 }
 
+// As StorageWrite::mixes says.
+void Mix(Bytes* into, BytesView bytes) {
+  constexpr size_t kSize = sizeof(uint64_t);
+  into->resize(kSize, '\0');
+  ANNULUS_CHECK(bytes.size() == kSize);
+  for (size_t i = 0; i < kSize; ++i) (*into)[i] = static_cast<char>((*into)[i] ^ bytes[i]);
+}
+
 bool OnlyRemoves(const StorageBatch& batch) {
   for (const StorageWrite& write : batch) {
     if (write.value.has_value()) return false;
@@ -72,7 +80,9 @@ void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
       undo->push_back({write.family, write.key,
                        old == map.end() ? std::nullopt : std::optional<Bytes>(old->second)});
     }
-    if (write.value.has_value()) {
+    if (write.mixes) {
+      Mix(&map[write.key], *write.value);
+    } else if (write.value.has_value()) {
       map[write.key] = *write.value;
     } else {
       map.erase(write.key);

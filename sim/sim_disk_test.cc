@@ -144,6 +144,39 @@ TEST_P(SimDiskTest, AFailedCommitLeavesItsNeighboursAlone) {
   EXPECT_EQ(Get("good"), "v");
 }
 
+TEST_P(SimDiskTest, MixedWritesAddUpAndAreUndone) {
+  Open(/*sync=*/false);
+  auto mix = [this](uint64_t number) {
+    Bytes bytes;
+    PutFixed64(&bytes, number);
+    storage_->Commit(
+        {{.family = ColumnFamily::kTree, .key = "leaf", .value = bytes, .mixes = true}},
+        [](absl::Status status) { EXPECT_TRUE(status.ok()); });
+  };
+  auto leaf = [this] {
+    uint64_t number = 0;
+    const std::optional<Bytes> bytes = disk_->Peek(ColumnFamily::kTree, "leaf");
+    if (bytes.has_value()) ByteReader(*bytes).Fixed64(&number);
+    return number;
+  };
+  world_.At(loop_, world_.now(), [&] {
+    mix(5);
+    mix(0x8000000000000001u);
+  });
+  world_.RunFor(2s);  // The disk has followed.
+  EXPECT_EQ(leaf(), 0x8000000000000004u);
+  world_.At(loop_, world_.now(), [&] {
+    mix(16);
+    mix(32);
+  });
+  world_.RunFor(100ms);
+  EXPECT_EQ(leaf(), 0x8000000000000034u);
+  Crash();
+  Reopen();
+  EXPECT_NE(leaf(), 0x8000000000000034u);
+  EXPECT_EQ(leaf() & ~uint64_t{16}, 0x8000000000000004u);
+}
+
 TEST_P(SimDiskTest, RangesComeInPages) {
   Open();
   for (char i = 'a'; i <= 'f'; ++i) Put(Bytes(1, i), "v");

@@ -49,12 +49,13 @@ struct Replica::Change {
 };
 
 struct Replica::Latch {
+  Item item;
   Bytes data_key;
   std::vector<std::unique_ptr<Change>> waiting;
 };
 
 Replica::Replica(Env env, Incarnation incarnation, Options options)
-    : env_(env), options_(options), minting_(incarnation) {}
+    : env_(env), options_(options), tree_(env, options.partitions), minting_(incarnation) {}
 
 Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Item item, Mint mint, Instant deadline,
                                                          DurableDone durable) {
@@ -94,6 +95,7 @@ void Replica::Enqueue(Item item, std::unique_ptr<Change> change) {
   auto [slot, is_new] = latches_.try_emplace(data_key);
   if (is_new) {
     slot->second = std::make_shared<Latch>();
+    slot->second->item = std::move(item);
     slot->second->data_key = std::move(data_key);
   }
   std::shared_ptr<Latch> latch = slot->second;
@@ -121,6 +123,7 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
     }
 
     std::vector<std::unique_ptr<Change>> batch = std::exchange(latch->waiting, {});
+    HashTree::Change leaf{LeafOf(latch->data_key), LeafDigest(latch->item, *known)};
     const bool changed = Apply(&*known, &batch);
     if (PlantedBugs::Has(PlantedBug::kAckBeforeSync)) {
       for (auto& change : batch) std::exchange(change->durable, [](absl::Status) {})({});
@@ -129,8 +132,11 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
     if (changed) {
       StorageBatch writes;
       writes.push_back({ColumnFamily::kData, latch->data_key, Encode(*known)});
+      leaf.delta ^= LeafDigest(latch->item, *known);
+      tree_.Begin(leaf, &writes);
       committed = co_await Await<absl::Status>(
           [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
+      tree_.End(leaf, committed.ok());
     }
     if (!committed.ok()) {
       if (!PlantedBugs::Has(PlantedBug::kActorReusedAfterFailedCommit)) {

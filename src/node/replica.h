@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "core/version/stored.h"
 #include "env/env.h"
+#include "node/hash_tree.h"
 #include "task/spawn.h"
 #include "task/task.h"
 
@@ -58,6 +59,9 @@ class Replica {
   // The record as it is durable here; nullopt where there is none. DATA_LOSS where it is damaged.
   Task<absl::StatusOr<std::optional<StoredRecord>>> Read(Item item);
 
+  // The leaves that follow every change.
+  HashTree& tree() { return tree_; }
+
   // Whether what is acknowledged is durable.
   bool Syncs() const { return env_.storage->Syncs(); }
 
@@ -75,6 +79,7 @@ class Replica {
 
   Env env_;
   Options options_;
+  HashTree tree_;
   // Written in mint notes. Drawn anew when a commit fails: what it minted may have been sent, and
   // must not be minted again from the record that is still on disk.
   Incarnation minting_;
