@@ -149,10 +149,7 @@ Duration Faults::Begin(uint64_t id) {
   episode.kind = static_cast<FaultKind>(kind);
   episode.length = Between(&dice, 200ms, 5s);
   episode.strength = 0.05 + 0.95 * dice.Fraction();
-  if ((options_.without >> kind) & 1) return Duration(0);
-  if (std::binary_search(options_.without_episodes.begin(), options_.without_episodes.end(), id)) {
-    return Duration(0);
-  }
+  if (!IsWanted(episode)) return episode.length + kRecovery;
   if (!Aim(&episode)) return Duration(0);
 
   ++counts_[kind];
@@ -176,6 +173,13 @@ Duration Faults::Begin(uint64_t id) {
   Apply();
   world_->After(world_->loop(), episodes_.back().length, [this, id] { End(id); });
   return lasts;
+}
+
+bool Faults::IsWanted(const Episode& episode) const {
+  if ((options_.without >> static_cast<int>(episode.kind)) & 1) return false;
+  if (!options_.only_episodes.has_value()) return true;
+  const std::vector<uint64_t>& only = *options_.only_episodes;
+  return std::find(only.begin(), only.end(), episode.id) != only.end();
 }
 
 bool Faults::AimAtVictim(Episode* episode) {

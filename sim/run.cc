@@ -66,7 +66,11 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   return cluster;
 }
 
-WorkloadOptions WorkOf(Random shape, bool one_at_a_time) {
+void Limit(int* value, int max) {
+  if (max > 0) *value = std::min(*value, max);
+}
+
+WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_time) {
   WorkloadOptions work;
   work.clients = static_cast<int>(shape.Between(10, 16));
   work.operations = static_cast<int>(shape.Between(1100, 1300));
@@ -76,13 +80,10 @@ WorkloadOptions WorkOf(Random shape, bool one_at_a_time) {
     work.answer_loss = 0;
     work.think_long = 25s;
   }
+  Limit(&work.clients, options.clients_max);
+  Limit(&work.operations, options.operations_max);
+  Limit(&work.keys, options.keys_max);
   return work;
-}
-
-std::string HistoryOf(const History& history, uint32_t key) {
-  std::string text = absl::StrCat("history of ", history.NameOf(key), ":\n");
-  for (const std::string& line : history.Describe(key)) absl::StrAppend(&text, "  ", line, "\n");
-  return text;
 }
 
 }  // namespace
@@ -102,8 +103,10 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              seed, shape.nodes, shape.coordinators, shape.replicas,
                              shape.partitions, shape.sync ? "" : ", sync off",
                              one_at_a_time ? ", one fault at a time" : ""));
-  Faults faults(&cluster, {.without = options.without, .one_at_a_time = one_at_a_time});
-  Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), one_at_a_time));
+  Faults faults(&cluster, {.without = options.without,
+                           .only_episodes = options.only_episodes,
+                           .one_at_a_time = one_at_a_time});
+  Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
   // Some clusters meet their first faults while they form.
   const bool early_faults = !one_at_a_time && dice.Chance(kEarlyFaultsChance);
   if (early_faults) {
@@ -132,7 +135,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                                              history.NameOf(violation.key), ": ", violation.text));
   }
   if (!checked.violations.empty()) {
-    report.violation_history = HistoryOf(history, checked.violations.front().key);
+    report.violation_history = history.Describe(checked.violations.front().key);
   }
   if (cluster.net().stats().unanswered > 0) {
     report.violations.push_back(absl::StrCat(cluster.net().stats().unanswered,
@@ -166,6 +169,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     report.faults[kind] = faults.count(static_cast<FaultKind>(kind));
   }
+  report.episodes = faults.took_place();
   report.story = world.story();
   return report;
 }

@@ -80,7 +80,7 @@ Task<void> Workload::RunClient(ClientState* client) {
     const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
     co_await Sleep(world_->loop(), think);
     const double dice = client->random.Fraction();
-    if (dice < kBatchChance) {
+    if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
     } else if (dice < kBatchChance + kScanChance) {
       co_await RunScan(client);
