@@ -87,6 +87,47 @@ TEST_P(SimDiskTest, ACrashKeepsAPrefixOfWhatWasNotSynced) {
   for (const absl::Status& status : statuses_) EXPECT_FALSE(status.ok());
 }
 
+TEST_P(SimDiskTest, ATornGroupLosesItsTailAndKeepsItsFront) {
+  Open();
+  for (char i = 'a'; i <= 'e'; ++i) Put(Bytes(1, i), "v");
+  disk_->TearNext();
+  Crash();
+  EXPECT_NE(disk_->Peek(kData, "a"), std::nullopt);
+  EXPECT_EQ(disk_->Peek(kData, "e"), std::nullopt);
+  EXPECT_EQ(disk_->stats().crashes_that_lost, 1u);
+}
+
+TEST_P(SimDiskTest, ADamagedValueIsReportedOrAlteredUntilItIsWrittenAgain) {
+  Open();
+  Put("k", "value");
+  world_.RunFor(50ms);
+  Random random(GetParam());
+  EXPECT_EQ(disk_->Damage(&random)->key, "k");
+  absl::StatusOr<std::optional<Bytes>> read = std::nullopt;
+  storage_->Read(kData, "k",
+                 [&](absl::StatusOr<std::optional<Bytes>> found) { read = std::move(found); });
+  world_.RunFor(1ms);
+  EXPECT_TRUE(absl::IsDataLoss(read.status()) || **read != "value");
+  Put("k", "value");
+  world_.RunFor(50ms);
+  EXPECT_EQ(Get("k"), "value");
+}
+
+TEST_P(SimDiskTest, ADiskCanBePutBackOrWiped) {
+  Open();
+  Put("k", "old");
+  world_.RunFor(50ms);
+  const std::shared_ptr<const SimDisk::Image> image = disk_->Snapshot();
+  Put("k", "new");
+  world_.RunFor(50ms);
+  Crash();
+  disk_->Restore(*image);
+  EXPECT_EQ(disk_->Peek(kData, "k"), "old");
+  disk_->Wipe();
+  EXPECT_EQ(disk_->Peek(kData, "k"), std::nullopt);
+  Reopen();
+}
+
 TEST_P(SimDiskTest, WritesThatArriveDuringASyncShareTheNext) {
   Open();
   Put("a", "1");
