@@ -17,9 +17,9 @@ constexpr uint32_t kReplicasMax = 7;
 struct ValueState {
   bool maybe_replaced = false;
   bool must = false;  // In the list of what a wide enough read must show.
-  // How many owners hold it for certain: w of its acknowledgement; 1 where it was only shown.
+  // How many owners hold it for certain: those of its acknowledgement, or of a read that showed it.
   uint32_t held_by = 0;
-  // First acknowledgement of a write over it, by that write's w; kForever where there is none.
+  // First acknowledgement of a write over it, by the owners it had; kForever where there is none.
   std::array<Instant, kReplicasMax + 1> replaced_at;
   WriteId replaced_by = 0;        // One of those, for people.
   Instant first_over = kForever;  // When the first write over it began.
@@ -39,6 +39,10 @@ struct Event {
 bool MayHaveHappened(const WriteOp& write) {
   return write.outcome != Outcome::kNotApplied || write.copied;
 }
+
+// Of so many owners the read saw for certain what they held. Fallbacks may stand in a sloppy one's
+// count.
+uint32_t OwnersOf(const ReadOp& read) { return read.sloppy ? 0 : read.r; }
 
 class KeyChecker {
  public:
@@ -133,11 +137,11 @@ void KeyChecker::EndWrite(const WriteOp& write) {
                       " durable owners; it asked for ", write.w));
   }
   for (const WriteId id : write.covers) {
-    Instant& at = states_[id].replaced_at[write.w];
+    Instant& at = states_[id].replaced_at[write.primaries];
     at = std::min(at, write.returned);
     states_[id].replaced_by = write.id;
   }
-  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.w);
+  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.primaries);
 }
 
 void KeyChecker::Must(WriteId id, uint32_t held_by) {
@@ -158,7 +162,7 @@ void KeyChecker::BeginRead(size_t index) {
   open.index = index;
   std::erase_if(must_, [&](WriteId id) { return states_[id].maybe_replaced; });
   for (const WriteId id : must_) {
-    if (read.r + states_[id].held_by > history_.replicas()) open.must.push_back(id);
+    if (OwnersOf(read) + states_[id].held_by > history_.replicas()) open.must.push_back(id);
   }
 }
 
@@ -186,7 +190,7 @@ void KeyChecker::EndRead(size_t index) {
     } else {
       Fail(Rule::kMissed, id,
            absl::StrCat("v", id, " was ",
-                        acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).w)
+                        acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).primaries)
                                      : "shown to a client",
                         ", no context covered it, and a later read of ", read.r, " misses it"));
     }
@@ -217,7 +221,7 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
                       ")"));
   }
   for (uint32_t w = 1; w <= history_.replicas(); ++w) {
-    if (read.r + w <= history_.replicas() || state.replaced_at[w] >= read.invoked) continue;
+    if (OwnersOf(read) + w <= history_.replicas() || state.replaced_at[w] >= read.invoked) continue;
     if (Exempt(write, state)) {
       ++result_->exempted;
     } else {
@@ -229,8 +233,9 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
     }
     break;
   }
-  // Nothing unsynced is read: what was shown lies durably with some owner.
-  Must(id, 1);
+  // Nothing unsynced is read: what was shown lies durably with somebody. A strict read has made sure
+  // that as many owners hold it as it asked; a scan repairs nothing.
+  Must(id, read.sloppy ? 0 : read.of_scan ? 1 : read.r);
 }
 
 void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::string& error) {

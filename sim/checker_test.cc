@@ -61,7 +61,7 @@ class CheckerTest : public testing::Test {
     WriteOp& write = history_.NewWrite(1, key_, kind, At(from));
     write.returned = At(to);
     write.attempts = 1;
-    write.w = write.acks = w;
+    write.w = write.acks = write.primaries = w;
     write.outcome = Outcome::kApplied;
     write.covers = std::move(covers);
     write.value_hash = Hash64(History::ValueOf(write.id, {}, 0));

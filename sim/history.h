@@ -30,7 +30,8 @@ struct WriteOp {
   Kind kind = Kind::kPut;
   uint16_t process = 0;  // The last that was asked.
   uint16_t attempts = 0;
-  uint32_t w = 0;  // Owners it wants to be durable at.
+  uint32_t w = 0;       // Nodes it wants to be durable at.
+  bool sloppy = false;  // Fallbacks count among them.
   Instant invoked;
   // What the client knew its context to cover: the values that the Get showed it came from, or the
   // write whose answer it came from.
@@ -42,6 +43,7 @@ struct WriteOp {
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string error;  // For people; empty where it was acknowledged.
   uint32_t acks = 0;
+  uint32_t primaries = 0;  // Owners among them.
 
   // From the network: how its forwards went (see History::OnForwardArrived).
   uint32_t forwards = 0;
@@ -58,6 +60,7 @@ struct ReadOp {
   uint32_t key = 0;
   uint16_t process = 0;
   uint32_t r = 0;
+  bool sloppy = false;
   Instant invoked;
   Instant returned = kForever;
   // What the client knew the context to cover that it gave as at_least.

@@ -30,6 +30,7 @@ Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
   line_.set_answer_loss(options.answer_loss);
   one_chance_ = random_.Fraction() * 0.4;
   all_chance_ = random_.Fraction() * 0.4;
+  sloppy_chance_ = random_.Fraction();
   for (int i = 0; i < options.keys; ++i) {
     const Use use = i % 8 < 2   ? Use::kCounter
                     : i % 8 < 5 ? Use::kRegister
@@ -187,6 +188,8 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
   const Duration timeout = PickTimeout(&client->random);
   history_->read(index).process = static_cast<uint16_t>(process);
+  request.sloppy = client->random.Chance(sloppy_chance_);
+  history_->read(index).sloppy = request.sloppy;
   if (at_least) {
     request.at_least = client->held[key].context;
     history_->read(index).at_least = client->held[key].covers;
@@ -224,12 +227,15 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   uint32_t w = 0;
   const ReplicaCount count = PickCount(&client->random, &w);
   WriteId id = 0;
-  WriteRequest request{.item = history_->keys()[key].item, .w = count};
+  WriteRequest request{.item = history_->keys()[key].item,
+                       .w = count,
+                       .sloppy = client->random.Chance(sloppy_chance_)};
   std::vector<WriteId> elements;
   {
     WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());
     id = write.id;
     write.w = w;
+    write.sloppy = request.sloppy;
     if (with_context) write.covers = held.covers;
     if (kind == WriteOp::Kind::kPut) {
       if (history_->keys()[key].is_counter) {
@@ -260,6 +266,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       write.outcome = Outcome::kApplied;
       write.returned = world_->now();
       write.acks = answer->acks.primaries + answer->acks.fallbacks;
+      write.primaries = answer->acks.primaries;
       write.code = absl::StatusCode::kOk;
       write.error.clear();
       Held& now_held = client->held[key];
@@ -343,7 +350,9 @@ Task<void> Workload::FinalRead(uint32_t key, Instant until) {
     history_->read(index).final = true;
     const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
     history_->read(index).process = static_cast<uint16_t>(process);
-    GetRequest request{.item = history_->keys()[key].item, .r = {.level = Consistency::kAll}};
+    GetRequest request{.item = history_->keys()[key].item,
+                       .r = {.level = Consistency::kAll},
+                       .sloppy = false};
     absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), 5s);
     TakeAnswer(index, history_->replicas(), answer);
     if (answer.ok()) break;

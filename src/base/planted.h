@@ -24,6 +24,13 @@ enum class PlantedBug : uint8_t {
   kMergeForgetsVector,   // A merge keeps its own vector and not the other's.
   kReplicaOverwrites,    // A replica stores what it is sent instead of merging it.
   kFailedMintIsApplied,  // A write whose quorum failed is reported as applied.
+  kHintAcknowledgedEarly,     // A fallback acknowledges a hint before it is durable.
+  kCountedHintDropped,        // A counted hint goes before its target has confirmed it.
+  kHintLostAtRestart,         // A node forgets at its start what it keeps for others.
+  kFallbackCountsAsPrimary,   // A fallback's acknowledgement is taken for an owner's.
+  kReadRepairForgotten,       // A read does not make what it shows durable at R owners.
+  kReadRepairNotAwaited,      // It does not wait until it is.
+  kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
   kCount,
 };
 
