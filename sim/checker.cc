@@ -188,11 +188,12 @@ void KeyChecker::EndRead(size_t index) {
            absl::StrCat("v", id, acknowledged ? " was acknowledged" : " was shown to a client",
                         ", is not there at the end, and no context covered it"));
     } else {
-      Fail(Rule::kMissed, id,
-           absl::StrCat("v", id, " was ",
-                        acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).primaries)
-                                     : "shown to a client",
-                        ", no context covered it, and a later read of ", read.r, " misses it"));
+      Fail(
+          Rule::kMissed, id,
+          absl::StrCat("v", id, " was ",
+                       acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).primaries)
+                                    : "shown to a client",
+                       ", no context covered it, and a later read of ", read.r, " misses it"));
     }
   }
   open_reads_.erase(open);
@@ -233,8 +234,8 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
     }
     break;
   }
-  // Nothing unsynced is read: what was shown lies durably with somebody. A strict read has made sure
-  // that as many owners hold it as it asked; a scan repairs nothing.
+  // Nothing unsynced is read: what was shown lies durably with somebody. A strict read has made
+  // sure that as many owners hold it as it asked; a scan repairs nothing.
   Must(id, read.sloppy ? 0 : read.of_scan ? 1 : read.r);
 }
 

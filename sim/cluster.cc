@@ -22,6 +22,8 @@ constexpr Duration kClientLatencyMin = 100us;
 constexpr Duration kClientLatencySpread = 400us;
 // How long before a client that was refused asks again is its own affair; this is the refusal.
 constexpr Duration kRefusalTime = 300us;
+constexpr Duration kDrainMax = 5s;
+constexpr Duration kDrainLook = 5ms;
 
 // What a client is told by its own side of a connection.
 absl::Status ClientError(absl::Status status, const char* reason, Outcome outcome) {
@@ -91,6 +93,7 @@ Task<void> SimProcess::Start() {
 
 void SimProcess::Crash(CrashKind kind) {
   ANNULUS_CHECK(up());
+  cluster_->NoteClocks();
   World* world = cluster_->world_;
   ++crashes_;
   world->Trace(TraceKind::kProcess, index_, 3);
@@ -125,6 +128,27 @@ void SimProcess::Resume() {
   cluster_->world_->Trace(TraceKind::kProcess, index_, 5);
   loop_->Resume();
   transport_->NoteResume();
+}
+
+void SimProcess::Drain(Duration down_for) {
+  ANNULUS_CHECK(ready());
+  node_->Drain();
+  EndWhenIdle(loop_, cluster_->world_->now() + kDrainMax, down_for);
+}
+
+void SimProcess::EndWhenIdle(SimLoop* loop, Instant until, Duration down_for) {
+  World* world = cluster_->world_;
+  if (loop_ != loop) return;
+  if (paused() || (node_->busy() > 0 && world->now() < until)) {
+    world->After(world->loop(), kDrainLook,
+                 [this, loop, until, down_for] { EndWhenIdle(loop, until, down_for); });
+    return;
+  }
+  world->Tell(absl::StrFormat("%s has ended, for %.3f s", name_, ToSeconds(down_for)));
+  Crash();
+  world->After(world->loop(), down_for, [this] {
+    if (!up()) Restart();
+  });
 }
 
 Cluster::Cluster(World* world, ClusterOptions options)
@@ -166,6 +190,14 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
   return options;
+}
+
+void Cluster::NoteClocks() {
+  for (const std::unique_ptr<SimProcess>& process : processes_) {
+    if (!process->up()) continue;
+    const Duration error = process->loop()->WallError();
+    wall_error_max_ = std::max(wall_error_max_, std::max(error, -error));
+  }
 }
 
 bool Cluster::WaitReady(Duration limit) {

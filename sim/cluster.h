@@ -62,6 +62,9 @@ class SimProcess {
   void Pause();
   // REQUIRES: paused().
   void Resume();
+  // Asks it to end in peace: it takes nothing new, ends what is under way (for 5 s at most), goes
+  // down, and starts again after `down_for`. REQUIRES: ready().
+  void Drain(Duration down_for);
   // How often it crashed.
   int crashes() const { return crashes_; }
 
@@ -71,6 +74,7 @@ class SimProcess {
 
   SimProcess(Cluster* cluster, uint16_t index, std::string name, bool is_node);
   Task<void> Start();
+  void EndWhenIdle(SimLoop* loop, Instant until, Duration down_for);
 
   Cluster* cluster_;
   uint16_t index_;
@@ -110,6 +114,11 @@ class Cluster {
   // REQUIRES: some process is ready.
   std::vector<int> OwnersOf(const Item& item);
 
+  // How far any wall clock has been from true time: as of the last call of NoteClocks, which is due
+  // before each change of a clock, and at the end.
+  void NoteClocks();
+  Duration wall_error_max() const { return wall_error_max_; }
+
   World& world() { return *world_; }
   SimNet& net() { return net_; }
   const ClusterOptions& options() const { return options_; }
@@ -125,6 +134,7 @@ class Cluster {
   SimNet net_;
   std::vector<std::unique_ptr<SimProcess>> processes_;
   uint64_t last_call_ = 0;
+  Duration wall_error_max_{0};
 };
 
 // How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A

@@ -48,6 +48,14 @@ std::string_view ToString(PlantedBug bug) {
       return "read repair not awaited";
     case PlantedBug::kRebuildingCountsForReads:
       return "rebuilding counts for reads";
+    case PlantedBug::kDigestIgnoresVersions:
+      return "digest ignores versions";
+    case PlantedBug::kLeafNotInBatch:
+      return "leaf not in batch";
+    case PlantedBug::kAaeSkipsLeaf:
+      return "aae skips leaf";
+    case PlantedBug::kRepairOverwrites:
+      return "repair overwrites";
     case PlantedBug::kCount:
       break;
   }

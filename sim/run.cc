@@ -93,7 +93,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              seed, shape.nodes, shape.coordinators, shape.replicas,
                              shape.partitions, shape.sync ? "" : ", sync off"));
   Workload workload(&cluster, &history, WorkOf(&world));
-  Faults faults(&cluster, options.without);
+  Faults faults(&cluster, {.without = options.without});
   // Some clusters meet their first faults while they form.
   const bool early_faults = world.random().Chance(kEarlyFaultsChance);
   if (early_faults) {

@@ -350,9 +350,8 @@ Task<void> Workload::FinalRead(uint32_t key, Instant until) {
     history_->read(index).final = true;
     const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
     history_->read(index).process = static_cast<uint16_t>(process);
-    GetRequest request{.item = history_->keys()[key].item,
-                       .r = {.level = Consistency::kAll},
-                       .sloppy = false};
+    GetRequest request{
+        .item = history_->keys()[key].item, .r = {.level = Consistency::kAll}, .sloppy = false};
     absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), 5s);
     TakeAnswer(index, history_->replicas(), answer);
     if (answer.ok()) break;

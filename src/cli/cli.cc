@@ -118,6 +118,7 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddStatus(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);
+  AddFaults(app, invocation);
   AddHealth(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

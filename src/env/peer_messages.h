@@ -42,8 +42,8 @@ struct PingReply {
   LayoutVersion layout_version;
 };
 
-// A client's write, handed to an owner (or, where none answers, to a fallback), which mints and runs
-// the quorum.
+// A client's write, handed to an owner (or, where none answers, to a fallback), which mints and
+// runs the quorum.
 struct ForwardRequest {
   Item item;
   Bytes value;
@@ -77,8 +77,8 @@ struct ForwardReply {
 // Merge this record into yours, and answer when that is durable.
 struct ReplicateRequest {
   Item item;
-  Bytes record;  // Encoded, with its checksum.
-  Epoch epoch;   // The stamp (DESIGN section 6).
+  Bytes record;         // Encoded, with its checksum.
+  Epoch epoch;          // The stamp (DESIGN section 6).
   NodeId hint_for;      // The owner for which the receiver keeps it; 0: the receiver is an owner.
   bool counted = true;  // The sender counts the answer toward its quorum.
 };

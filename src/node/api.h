@@ -50,7 +50,7 @@ struct WriteRequest {
   Bytes context;  // As the client handed it in.
   ReplicaCount w;
   bool sloppy = true;  // Fallbacks may take the place of owners that do not answer.
-  Bytes request_id;  // 16 bytes, or empty: made up.
+  Bytes request_id;    // 16 bytes, or empty: made up.
   uint64_t ttl_ms = 0;
   bool explain = false;
 };

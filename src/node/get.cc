@@ -53,8 +53,8 @@ class Asker {
     for (const ReadQuorum::Ask& ask : asks) {
       ReadRequest request{item_, ask.whole ? UINT64_MAX : node_->options.whole_record_bytes_max};
       const size_t hop =
-          Trace::Asked(trace_->weak(), ask.node,
-                       ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest, node_->Now());
+          Trace::Asked(trace_->weak(), ask.node, ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest,
+                       node_->Now());
       if (ask.node == node_->id) {
         local_->Spawn(AskHere(std::move(request), hop));
         continue;
@@ -123,9 +123,9 @@ Task<void> MergeHere(NodeContext* node, ReplicateRequest request,
 }
 
 // Makes what a read is to show durable at R owners, so that no later read of R owners shows less;
-// the other owners that are known to lack a part of it are sent it too, and not waited for. A sloppy
-// read waits only for those that lack it, and only while they are not silent. Returns whether the
-// read may be answered.
+// the other owners that are known to lack a part of it are sent it too, and not waited for. A
+// sloppy read waits only for those that lack it, and only while they are not silent. Returns
+// whether the read may be answered.
 Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest& request,
                   const std::vector<NodeId>& owners, uint32_t required, Instant deadline,
                   Trace* trace, TaskGroup* local) {
@@ -141,8 +141,7 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
   auto send = [&](NodeId owner) {
     ++under_way;
     ++node->counters.read_repairs;
-    const size_t hop =
-        Trace::Asked(trace->weak(), owner, Hop::Kind::kRepair, node->Now());
+    const size_t hop = Trace::Asked(trace->weak(), owner, Hop::Kind::kRepair, node->Now());
     if (owner == node->id) {
       local->Spawn(MergeHere(node, repair, answers.sender()));
       return;
@@ -294,13 +293,14 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
   }
 
   // 4. Repair.
-  const bool repaired = co_await Repair(node, quorum, request, owners, *required, deadline, &trace,
-                                        &local);
+  const bool repaired =
+      co_await Repair(node, quorum, request, owners, *required, deadline, &trace, &local);
   if (!repaired) {
     co_return WithDetails(
         absl::DeadlineExceededError(absl::StrCat("the deadline passed before what was read could "
                                                  "be made durable at ",
-                                                 *required, " owners; ask for sloppy reads, or "
+                                                 *required,
+                                                 " owners; ask for sloppy reads, or "
                                                  "try again when more of them answer")),
         {.reason = "REPAIR_NOT_REACHED"});
   }

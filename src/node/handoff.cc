@@ -61,8 +61,7 @@ Task<absl::Status> Replay(NodeContext* node, NodeId target, Bytes data_key, Byte
 
 Task<void> ReplayOne(NodeContext* node, NodeId target, Bytes data_key, Bytes encoded,
                      Mailbox<Replayed>::Sender done) {
-  absl::Status status =
-      co_await Replay(node, target, std::move(data_key), std::move(encoded));
+  absl::Status status = co_await Replay(node, target, std::move(data_key), std::move(encoded));
   // Posted, since it can end the flow that owns this one.
   node->env.loop->Post([done, replayed = Replayed{std::move(status)}]() mutable {
     done.Deliver(std::move(replayed));
@@ -89,8 +88,8 @@ Task<void> HandOff(NodeContext* node, NodeId target) {
     TaskGroup local;
     Mailbox<Replayed> results(node->env.loop);
     for (auto& [key, value] : page->entries) {
-      local.Spawn(ReplayOne(node, target, key.substr(HintKey(target, {}).size()),
-                            std::move(value), results.sender()));
+      local.Spawn(ReplayOne(node, target, key.substr(HintKey(target, {}).size()), std::move(value),
+                            results.sender()));
     }
     bool failed = false;
     for (size_t left = page->entries.size(); left > 0; --left) {

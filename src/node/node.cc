@@ -241,8 +241,8 @@ class NodeImpl : public Node {
 
   // Own copies go to the owners, hints for an owner to anybody else.
   absl::StatusOr<NodeId> HintTarget(const ReplicateRequest& request) const {
-    const PartitionId partition = PartitionOf(RingHash(request.item.bucket, request.item.key),
-                                              context_.layout->partitions());
+    const PartitionId partition =
+        PartitionOf(RingHash(request.item.bucket, request.item.key), context_.layout->partitions());
     if (context_.Owns(partition)) return NodeId();
     if (context_.layout->Owns(request.hint_for, partition)) return request.hint_for;
     return NotDone(absl::FailedPreconditionError(absl::StrCat(

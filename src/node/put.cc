@@ -33,11 +33,11 @@ std::vector<NodeId> Without(NodeId node, std::vector<NodeId> nodes) {
   return nodes;
 }
 
-// Notes that the target lacks the record: an owner points at its own copy, a fallback keeps it. At the
-// hints' limit nothing is kept, and anti-entropy has to find it.
+// Notes that the target lacks the record: an owner points at its own copy, a fallback keeps it. At
+// the hints' limit nothing is kept, and anti-entropy has to find it.
 Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
-  const PartitionId partition = PartitionOf(RingHash(place.item.bucket, place.item.key),
-                                            node->layout->partitions());
+  const PartitionId partition =
+      PartitionOf(RingHash(place.item.bucket, place.item.key), node->layout->partitions());
   absl::Status kept;
   if (node->Owns(partition)) {
     kept = co_await node->replica->Point(std::move(place));
@@ -49,9 +49,9 @@ Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
 }
 
 // Sends the minted record to the other owners, again and again while they say nothing, and to
-// fallbacks where it is told to. Telling twice is harmless: a merge is idempotent, and a node counts
-// once. What an owner has not confirmed when the write is over becomes a hint at the minter, as
-// soon as its last message is known to have failed.
+// fallbacks where it is told to. Telling twice is harmless: a merge is idempotent, and a node
+// counts once. What an owner has not confirmed when the write is over becomes a hint at the minter,
+// as soon as its last message is known to have failed.
 class Replication : public std::enable_shared_from_this<Replication> {
  public:
   Replication(NodeContext* node, const ForwardRequest& request, const std::vector<NodeId>& owners,
@@ -128,11 +128,11 @@ class Replication : public std::enable_shared_from_this<Replication> {
     ++target->sends;
     ++target->under_way;
     target->again_at = node_->Now() + patience;
-    const size_t hop =
-        Trace::Asked(trace_, target->owner, Hop::Kind::kReplicate, node_->Now());
+    const size_t hop = Trace::Asked(trace_, target->owner, Hop::Kind::kReplicate, node_->Now());
     node_->peers->Call(target->owner, ReplicateRequest{item_, record_, epoch_}, deadline_,
-                       [self = shared_from_this(), owner = target->owner,
-                        hop](PeerResult result) { self->OwnerAnswered(owner, hop, result); });
+                       [self = shared_from_this(), owner = target->owner, hop](PeerResult result) {
+                         self->OwnerAnswered(owner, hop, result);
+                       });
   }
 
   void OwnerAnswered(NodeId owner, size_t hop, const PeerResult& result) {
@@ -150,15 +150,14 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void SendToFallback(const WriteQuorum::Send& send) {
     const size_t hop = Trace::Asked(trace_, send.node, Hop::Kind::kHint, node_->Now());
-    node_->peers->Call(send.node, ReplicateRequest{item_, record_, epoch_, send.hint_for},
-                       deadline_,
-                       [acks = acks_, fallback = send.node, hop, trace = trace_,
-                        loop = node_->env.loop](PeerResult result) {
-                         Trace::Answered(trace, hop, result.status(), loop->Now());
-                         const bool durable =
-                             result.ok() && std::get<ReplicateReply>(*result).durable;
-                         acks.Deliver({fallback, result.status(), durable});
-                       });
+    node_->peers->Call(
+        send.node, ReplicateRequest{item_, record_, epoch_, send.hint_for}, deadline_,
+        [acks = acks_, fallback = send.node, hop, trace = trace_,
+         loop = node_->env.loop](PeerResult result) {
+          Trace::Answered(trace, hop, result.status(), loop->Now());
+          const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
+          acks.Deliver({fallback, result.status(), durable});
+        });
   }
 
   void KeepHintIfMissed(Target* target) {
@@ -222,8 +221,7 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
   Mailbox<Ack> acks(node->env.loop);
 
   // 1. Mint: the record is made here, and on its way to this disk.
-  const size_t own_hop =
-      Trace::Asked(trace.weak(), node->id, Hop::Kind::kMint, node->Now());
+  const size_t own_hop = Trace::Asked(trace.weak(), node->id, Hop::Kind::kMint, node->Now());
   Replica::DurableDone durable_here =
       [to = acks.sender(), self = node->id, syncs = node->replica->Syncs(), own_hop,
        trace = trace.weak(), loop = node->env.loop](absl::Status status) {
@@ -248,21 +246,19 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
                      .siblings = minted->siblings};
 
   // 2. Replicate: the whole record, while this node's own sync runs.
-  WriteQuorum quorum(request.acks_required, owners,
-                     request.sloppy ? Without(node->id, node->FallbacksOf(partition))
-                                    : std::vector<NodeId>(),
-                     node->id, minter_for);
+  WriteQuorum quorum(
+      request.acks_required, owners,
+      request.sloppy ? Without(node->id, node->FallbacksOf(partition)) : std::vector<NodeId>(),
+      node->id, minter_for);
   auto replication = std::make_shared<Replication>(node, request, owners, *std::move(minted),
                                                    deadline, acks.sender(), &trace);
-  replication->Send(quorum.Start([node](NodeId peer) {
-    return node->peers->StateOf(peer) != Liveness::State::kUp;
-  }));
+  replication->Send(quorum.Start(
+      [node](NodeId peer) { return node->peers->StateOf(peer) != Liveness::State::kUp; }));
 
   // 3. Count distinct nodes that hold it durably.
   Instant patience_ends = arrived + node->options.silence_max;
   while (quorum.verdict() == Verdict::kPending) {
-    std::optional<Ack> ack =
-        co_await acks.Next(std::min(replication->NextDue(), patience_ends));
+    std::optional<Ack> ack = co_await acks.Next(std::min(replication->NextDue(), patience_ends));
     if (!ack.has_value()) {
       if (node->Now() >= deadline) break;
       replication->SendDue();
@@ -288,9 +284,9 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
   reply.acks = quorum.acks();
   reply.hops = trace.Export();
   if (quorum.verdict() != Verdict::kWon && !PlantedBugs::Has(PlantedBug::kFailedMintIsApplied)) {
-    const std::string held = absl::StrCat(reply.acks.primaries, " owners and ",
-                                          reply.acks.fallbacks, " fallbacks of ",
-                                          reply.acks.required);
+    const std::string held =
+        absl::StrCat(reply.acks.primaries, " owners and ", reply.acks.fallbacks, " fallbacks of ",
+                     reply.acks.required);
     absl::Status status =
         node->Now() >= deadline
             ? absl::DeadlineExceededError(
@@ -412,8 +408,8 @@ bool MintsHere(const NodeContext& node, Admitted* admitted) {
   return true;
 }
 
-// Hands the write to one minter after the other, the next one when the last is silent, all under one
-// request id: a minter that already holds it mints nothing.
+// Hands the write to one minter after the other, the next one when the last is silent, all under
+// one request id: a minter that already holds it mints nothing.
 Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& admitted,
                                            Instant deadline, Trace* trace) {
   std::vector<NodeId> minters = MintersOf(*node, admitted);

@@ -10,9 +10,10 @@ namespace annulus {
 Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest request,
                                            Instant deadline);
 
-// The same write at its minter, an owner (or a fallback, where no owner answered): mints, replicates,
-// and answers when as many distinct nodes as the request wants hold it durably. Fallbacks take the
-// place of owners that do not answer, where the request is sloppy, and keep hints for them.
+// The same write at its minter, an owner (or a fallback, where no owner answered): mints,
+// replicates, and answers when as many distinct nodes as the request wants hold it durably.
+// Fallbacks take the place of owners that do not answer, where the request is sloppy, and keep
+// hints for them.
 //
 //   client ──▶ coordinator ──forward──▶ owner 1        owner 2        owner 3
 //                                        │ mint           │              │

@@ -85,7 +85,7 @@ struct Replica::Change {
     Bytes encoded;
   };
   std::variant<Mint, Merge, Point, Discard> what;
-  Instant deadline = kForever;                                // Of a mint.
+  Instant deadline = kForever;                              // Of a mint.
   absl::AnyInvocable<void(absl::StatusOr<Minted>)> minted;  // The same.
   DurableDone durable;
 
@@ -95,15 +95,21 @@ struct Replica::Change {
 // An own copy is held in memory as the record of a hint for nobody: what differs is how it is
 // stored.
 struct Replica::Latch {
-  NodeId hint_for;
+  Place place;
   ColumnFamily family;
   Bytes key;
   size_t hint_bytes = 0;  // Of the hint as it is stored, key included; 0 where there is none.
   std::vector<std::unique_ptr<Change>> waiting;
+
+  bool IsHint() const { return place.hint_for != NodeId(); }
 };
 
 Replica::Replica(Env env, Incarnation incarnation, Options options)
-    : env_(env), options_(options), minting_(incarnation), hints_(options.hint_limits) {}
+    : env_(env),
+      options_(options),
+      tree_(env, options.partitions),
+      minting_(incarnation),
+      hints_(options.hint_limits) {}
 
 Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Place place, Mint mint, Instant deadline,
                                                          DurableDone durable) {
@@ -200,7 +206,6 @@ Task<absl::Status> Replica::CountHints() {
       if (!parsed.ok()) co_return parsed.status();
       if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) {
         env_.storage->Commit({{ColumnFamily::kHint, key, std::nullopt}}, [](absl::Status) {});
-        continue;
       }
       hints_.Changed(parsed->target, 0, key.size() + value.size());
     }
@@ -219,10 +224,10 @@ absl::Status Replica::AdmitHint(const Place& place, size_t bytes) const {
   if (hints_.Admits(place.hint_for, bytes + place.item.key.size() + kFrameBytes)) {
     return absl::OkStatus();
   }
-  return HintsFull(
-      absl::StrCat("the hints kept here have reached their limit (hint_bytes_max): ",
-                   hints_.total().bytes, " bytes in all, ",
-                   hints_.AccountOf(place.hint_for).bytes, " for node ", ToHex(place.hint_for)));
+  return HintsFull(absl::StrCat(
+      "the hints kept here have reached their limit (hint_bytes_max): ", hints_.total().bytes,
+      " bytes in all, ", hints_.AccountOf(place.hint_for).bytes, " for node ",
+      ToHex(place.hint_for)));
 }
 
 void Replica::Enqueue(const Place& place, std::unique_ptr<Change> change) {
@@ -233,7 +238,7 @@ void Replica::Enqueue(const Place& place, std::unique_ptr<Change> change) {
   auto [slot, is_new] = latches_.try_emplace(std::make_pair(family, key));
   if (is_new) {
     slot->second = std::make_shared<Latch>();
-    slot->second->hint_for = place.hint_for;
+    slot->second->place = place;
     slot->second->family = family;
     slot->second->key = std::move(key);
   }
@@ -262,22 +267,19 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
     }
 
     std::vector<std::unique_ptr<Change>> batch = std::exchange(latch->waiting, {});
-    const bool changed = Apply(latch->hint_for != NodeId(), &*known, &batch);
+    const uint64_t digest_before =
+        latch->IsHint() ? 0 : LeafDigest(latch->place.item, known->stored);
+    const bool changed = Apply(latch->IsHint(), &*known, &batch);
     if (PlantedBugs::Has(PlantedBug::kAckBeforeSync) ||
-        (latch->hint_for != NodeId() && PlantedBugs::Has(PlantedBug::kHintAcknowledgedEarly))) {
+        (latch->IsHint() && PlantedBugs::Has(PlantedBug::kHintAcknowledgedEarly))) {
       for (auto& change : batch) std::exchange(change->durable, [](absl::Status) {})({});
     }
     absl::Status committed = absl::OkStatus();
     if (changed) {
-      StorageBatch writes = BatchOf(*latch, *known);
-      const size_t bytes_after = writes.front().value.has_value()
-                                     ? writes.front().value->size() + latch->key.size()
-                                     : 0;
-      committed = co_await Await<absl::Status>(
-          [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
-      if (committed.ok() && latch->hint_for != NodeId()) {
-        hints_.Changed(latch->hint_for, std::exchange(latch->hint_bytes, bytes_after),
-                       bytes_after);
+      if (latch->IsHint()) {
+        committed = co_await CommitHint(latch, &*known);
+      } else {
+        committed = co_await CommitOwn(latch, &known->stored, digest_before);
       }
     }
     if (!committed.ok()) {
@@ -291,16 +293,31 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
   latches_.erase(std::make_pair(latch->family, latch->key));
 }
 
-StorageBatch Replica::BatchOf(const Latch& latch, const Hint& held) const {
-  StorageBatch batch;
-  if (latch.hint_for == NodeId()) {
-    batch.push_back({latch.family, latch.key, Encode(held.stored)});
-  } else if (held == Hint()) {
-    batch.push_back({latch.family, latch.key, std::nullopt});
-  } else {
-    batch.push_back({latch.family, latch.key, Encode(held)});
+Task<absl::Status> Replica::CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
+                                      uint64_t digest_before) {
+  StorageBatch writes;
+  writes.push_back({latch->family, latch->key, Encode(*stored)});
+  const HashTree::Change leaf{LeafOf(latch->key),
+                              digest_before ^ LeafDigest(latch->place.item, *stored)};
+  tree_.Begin(leaf, &writes);
+  absl::Status committed = co_await Await<absl::Status>(
+      [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
+  tree_.End(leaf, committed.ok());
+  co_return committed;
+}
+
+Task<absl::Status> Replica::CommitHint(std::shared_ptr<Latch> latch, const Hint* hint) {
+  std::optional<Bytes> value;
+  if (*hint != Hint()) value = Encode(*hint);
+  const size_t bytes = value.has_value() ? latch->key.size() + value->size() : 0;
+  StorageBatch writes;
+  writes.push_back({latch->family, latch->key, std::move(value)});
+  absl::Status committed = co_await Await<absl::Status>(
+      [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
+  if (committed.ok()) {
+    hints_.Changed(latch->place.hint_for, std::exchange(latch->hint_bytes, bytes), bytes);
   }
-  return batch;
+  co_return committed;
 }
 
 bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change>>* batch) {
@@ -385,7 +402,7 @@ Task<absl::StatusOr<std::optional<Hint>>> Replica::LoadHint(Bytes hint_key) {
 
 Task<absl::StatusOr<Hint>> Replica::LoadHeld(std::shared_ptr<Latch> latch) {
   Bytes key = latch->key;
-  if (latch->hint_for == NodeId()) {
+  if (!latch->IsHint()) {
     absl::StatusOr<std::optional<StoredRecord>> own = co_await Load(std::move(key));
     if (!own.ok()) co_return own.status();
     co_return Hint{.stored = std::move(*own).value_or(StoredRecord())};

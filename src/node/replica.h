@@ -10,6 +10,7 @@
 #include "core/hint/hint.h"
 #include "core/version/stored.h"
 #include "env/env.h"
+#include "node/hash_tree.h"
 #include "task/spawn.h"
 #include "task/task.h"
 
@@ -84,6 +85,8 @@ class Replica {
   // Counts what a former life of this node kept. Until it has, no hint is taken.
   Task<absl::Status> CountHints();
   const HintLedger& hints() const { return hints_; }
+  // The leaves that follow every change.
+  HashTree& tree() { return tree_; }
 
   // Whether what is acknowledged is durable.
   bool Syncs() const { return env_.storage->Syncs(); }
@@ -104,11 +107,13 @@ class Replica {
   // Makes the changes in memory and tells the minters; returns whether *held changed. Refused ones
   // are answered and taken out of the batch.
   bool Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change>>* batch);
-  // The batch that makes *held durable.
-  StorageBatch BatchOf(const Latch& latch, const Hint& held) const;
+  Task<absl::Status> CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
+                               uint64_t digest_before);
+  Task<absl::Status> CommitHint(std::shared_ptr<Latch> latch, const Hint* hint);
 
   Env env_;
   Options options_;
+  HashTree tree_;
   // Written in mint notes. Drawn anew when a commit fails: what it minted may have been sent, and
   // must not be minted again from the record that is still on disk.
   Incarnation minting_;

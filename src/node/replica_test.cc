@@ -32,7 +32,9 @@ class HeldStorage : public Storage {
     auto [batch, done] = std::move(held.front());
     held.pop_front();
     if (status.ok()) {
-      for (StorageWrite& write : batch) entries[write.key] = *std::move(write.value);
+      for (StorageWrite& write : batch) {
+        if (write.family == ColumnFamily::kData) entries[write.key] = *std::move(write.value);
+      }
     }
     done(status);
   }

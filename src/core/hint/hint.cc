@@ -71,7 +71,8 @@ absl::StatusOr<ParsedHintKey> ParseHintKey(BytesView bytes) {
 
 Bytes HintsEnd(NodeId target) {
   Bytes end;
-  if (target.value() == std::numeric_limits<uint64_t>::max()) return Bytes(kTargetBytes + 1, '\xff');
+  if (target.value() == std::numeric_limits<uint64_t>::max())
+    return Bytes(kTargetBytes + 1, '\xff');
   PutTarget(&end, target.value() + 1);
   return end;
 }

@@ -14,7 +14,8 @@ Hint RecordHint() {
 }
 
 TEST(Hint, RecordsAndPointersSurviveTheirEncoding) {
-  for (const Hint& hint : {RecordHint(), Hint{.pointer = 77}, Hint{.counted = true, .pointer = 1}}) {
+  for (const Hint& hint :
+       {RecordHint(), Hint{.pointer = 77}, Hint{.counted = true, .pointer = 1}}) {
     absl::StatusOr<Hint> decoded = DecodeHint(Encode(hint));
     ASSERT_TRUE(decoded.ok()) << decoded.status();
     EXPECT_EQ(*decoded, hint);

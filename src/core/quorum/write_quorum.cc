@@ -78,8 +78,8 @@ Acks WriteQuorum::acks() const {
   for (const Seat& seat : seats_) {
     for (const Holder& holder : seat) {
       if (holder.state != State::kAcked) continue;
-      const bool primary = &holder == &seat.front() ||
-                           PlantedBugs::Has(PlantedBug::kFallbackCountsAsPrimary);
+      const bool primary =
+          &holder == &seat.front() || PlantedBugs::Has(PlantedBug::kFallbackCountsAsPrimary);
       ++(primary ? acks.primaries : acks.fallbacks);
     }
   }

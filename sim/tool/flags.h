@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/planted.h"
+#include "sim/fleet.h"
+
+namespace annulus::sim {
+
+// The command line of annulus_sim; --help describes each.
+struct Flags {
+  std::optional<uint64_t> seeds;
+  std::optional<uint64_t> seed;
+  std::optional<uint64_t> determinism;
+  bool planted = false;
+  bool whole_history = false;
+  uint64_t first_seed = 1;
+  int jobs = 0;
+  bool sync = true;
+  uint32_t without = 0;
+  PlantedBug plant = PlantedBug::kNone;
+};
+
+// Ends the process, with code 2 and a word on stderr, where the command line is wrong; and with 0
+// after --help.
+Flags ParseFlags(int argc, char** argv);
+
+RunOptions RunOptionsOf(const Flags& flags);
+FleetOptions FleetOf(const Flags& flags, uint64_t first, uint64_t seeds);
+// The command that shows this seed's run again.
+std::string Reproduction(const Flags& flags, uint64_t seed);
+
+}  // namespace annulus::sim
