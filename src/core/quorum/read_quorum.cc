@@ -65,10 +65,12 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
   }
   Candidate* next = NextUnasked();
   if (next == nullptr) {
-    auto failed = std::find_if(candidates_.begin(), candidates_.end(),
-                               [](const Candidate& c) { return c.state == State::kFailed; });
-    if (failed == candidates_.end()) return {};
-    next = &*failed;
+    // In turn: the one that fails at once must not be all that is asked.
+    for (Candidate& candidate : candidates_) {
+      if (candidate.state != State::kFailed) continue;
+      if (next == nullptr || candidate.asks < next->asks) next = &candidate;
+    }
+    if (next == nullptr) return {};
   }
   // The one that is silent may be the one that was to send the whole record.
   return {Send(next, whole_digests_.empty())};
@@ -195,6 +197,7 @@ ReadQuorum::Ask ReadQuorum::Send(Candidate* candidate, bool whole) {
   // Who is known to be silent is not waited for.
   candidate->state = candidate->unhealthy ? State::kSilent : State::kAsked;
   candidate->whole = whole;
+  ++candidate->asks;
   return {candidate->node, whole};
 }
 

@@ -87,6 +87,7 @@ class ReadQuorum {
     bool unhealthy = false;  // Did not answer in the time before this read.
     bool whole = false;      // Was last asked for its whole record.
     bool rebuilding = false;
+    uint32_t asks = 0;
     uint64_t digest = 0;  // Of what it holds; 0: nothing.
   };
 

@@ -70,6 +70,18 @@ TEST(ReadQuorum, AFailureAsksTheNextAndForTheWholeIfThatIsMissing) {
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
 }
 
+TEST(ReadQuorum, ThoseThatFailedAreAskedAgainInTurn) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
+  quorum.Answer(kA, Nothing());
+  quorum.Fail(kB);
+  quorum.NextAsks();
+  quorum.Fail(kC);
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kB, true}}));
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kC, true}}));
+}
+
 TEST(ReadQuorum, NothingThereIsAnAnswer) {
   ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
   quorum.Start(Nobody);
