@@ -28,6 +28,7 @@ enum class PlantedBug : uint8_t {
   kLeafNotInBatch,         // A change is written without its leaf.
   kAaeSkipsLeaf,           // Anti-entropy does not look at every leaf that differs.
   kRepairOverwrites,       // A repair stores what it fetched instead of merging it.
+  kExpiredIsShown,         // A read shows values that have expired.
   kCount,
 };
 
