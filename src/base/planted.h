@@ -35,6 +35,7 @@ enum class PlantedBug : uint8_t {
   kReadRepairForgotten,       // A read does not make what it shows durable at R owners.
   kReadRepairNotAwaited,      // It does not wait until it is.
   kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
+  kExpiredIsShown,            // A read shows values that have expired.
   kCount,
 };
 
