@@ -75,6 +75,8 @@ WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_ti
   work.clients = static_cast<int>(shape.Between(10, 16));
   work.operations = static_cast<int>(shape.Between(1100, 1300));
   work.keys = static_cast<int>(shape.Between(8, 24));
+  work.lulls = static_cast<int>(shape.Between(1, 3));
+  work.lull = Duration(shape.Between(20, 60) * 1000000000);
   if (one_at_a_time) {
     work.at_quorum = true;
     work.answer_loss = 0;

@@ -79,7 +79,7 @@ Task<void> Workload::RunClient(ClientState* client) {
     const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
                                                                              : options_.think_short;
     const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
-    co_await Sleep(world_->loop(), think);
+    co_await SleepUntil(world_->loop(), std::max(world_->now() + think, rest_until_));
     const double dice = client->random.Fraction();
     if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
@@ -91,6 +91,14 @@ Task<void> Workload::RunClient(ClientState* client) {
     }
   }
   --running_;
+}
+
+void Workload::CountOne(ClientState* client) {
+  --client->left;
+  const int part = options_.operations / (options_.lulls + 1) + 1;
+  if (++counted_ % part != 0) return;
+  rest_until_ = world_->now() + options_.lull;
+  world_->Tell("the clients rest");
 }
 
 uint32_t Workload::PickKey(ClientState* client) {
@@ -197,7 +205,7 @@ Task<void> Workload::RunBatch(ClientState* client) {
 }
 
 Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
-  --client->left;
+  CountOne(client);
   const size_t index = history_->NewRead(client->number, key, world_->now());
   const int process = PickProcess(client);
   uint32_t r = 0;
@@ -252,7 +260,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   Held& held = client->held[key];
   // A delete needs a context; who holds none has nothing to delete.
   if (kind == WriteOp::Kind::kDelete && held.context.empty()) co_return;
-  --client->left;
+  CountOne(client);
   with_context = with_context && !held.context.empty();
   uint32_t w = 0;
   const ReplicaCount count = PickCount(&client->random, &w);
@@ -341,7 +349,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
 }
 
 Task<void> Workload::RunScan(ClientState* client) {
-  --client->left;
+  CountOne(client);
   const Instant invoked = world_->now();
   const int process = PickProcess(client);
   uint32_t r = 0;
