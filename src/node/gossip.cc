@@ -8,12 +8,13 @@
 namespace annulus {
 namespace {
 
+constexpr Duration kPhaseMax = 200ms;
 // A late answer to a probe still ends a silence, and still tells what the member knows.
 constexpr Duration kPingTimeout = 2s;
-// A process that starts tells everybody, and asks again where the line does not stand yet; whoever
-// is not reached in that many tries is left to the probes.
-constexpr int kAnnounceTries = 20;
-constexpr Duration kAnnounceInterval = 50ms;
+// A process that starts tells everybody, as soon as the line stands; who is not reached in that
+// many tries is left to the probes.
+constexpr int kAnnounceTries = 100;
+constexpr Duration kAnnounceInterval = 10ms;
 // A relay's own probe takes its part of this.
 constexpr Duration kPingForGrace = 100ms;
 // A line that has been silent for so long while others reach its end is dead at one end only
@@ -43,6 +44,8 @@ void Gossiper::Adopt(const Layout& layout) {
 }
 
 Task<void> Gossiper::Run() {
+  // Not all at once where all start together, and not before the lines stand.
+  co_await Sleep(env_.loop, kAnnounceInterval + Duration(env_.random->Below(kPhaseMax.count())));
   while (true) {
     for (const auto& [member, seen] : seen_) gossip_.Heard(member, peers_->HeardAt(member));
     const Gossip::Effects effects = gossip_.Tick(env_.loop->Now(), env_.random);
@@ -55,12 +58,8 @@ Task<void> Gossiper::Run() {
 
 Task<void> Gossiper::Announce(NodeId member) {
   for (int tries = 0; tries < kAnnounceTries; ++tries) {
-    PingRequest ping{gossip_.MessageTo(member)};
-    PeerResult result = co_await Await<PeerResult>([&](auto done) {
-      peers_->Call(member, std::move(ping), env_.loop->Now() + kPingTimeout, std::move(done));
-    });
-    if (result.ok()) {
-      Take(member, std::get<PingReply>(*result).gossip).IgnoreError();
+    if (peers_->InTouch(member)) {
+      Ping(member);
       co_return;
     }
     co_await Sleep(env_.loop, kAnnounceInterval);
