@@ -188,6 +188,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.secrets = {"a secret of the simulated cluster"};
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
+  options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
 }
 
@@ -380,7 +381,8 @@ absl::StatusOr<WriteAnswer> Client::Put(std::string key, std::string value, Byte
   return Write({.item = ItemOf(std::move(key)),
                 .value = std::move(value),
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 void Client::StartPut(std::string key, std::string value, Bytes context) {
@@ -389,7 +391,8 @@ void Client::StartPut(std::string key, std::string value, Bytes context) {
                                              {.item = ItemOf(std::move(key)),
                                               .value = std::move(value),
                                               .context = std::move(context),
-                                              .w = {.level = level_}},
+                                              .w = {.level = level_},
+                                              .sloppy = sloppy_},
                                              timeout_),
                                  answer));
 }
@@ -398,7 +401,8 @@ absl::StatusOr<WriteAnswer> Client::Delete(std::string key, Bytes context) {
   return Write({.item = ItemOf(std::move(key)),
                 .is_delete = true,
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 absl::StatusOr<GetAnswer> Client::GetAtLeast(std::string key, Bytes context) {
@@ -422,7 +426,9 @@ absl::StatusOr<GetAnswer> Client::Read(GetRequest request) {
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {
   return RunToItsEnd(
       &cluster_->world(), &tasks_,
-      line_.Get(process_, {.item = ItemOf(std::move(key)), .r = {.level = level_}}, timeout_));
+      line_.Get(process_,
+                {.item = ItemOf(std::move(key)), .r = {.level = level_}, .sloppy = sloppy_},
+                timeout_));
 }
 
 std::string Client::Values(std::string key) {

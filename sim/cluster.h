@@ -27,6 +27,7 @@ struct ClusterOptions {
   bool sync = true;
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
+  uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;
 };
@@ -178,6 +179,11 @@ class Client {
     level_ = level;
     return *this;
   }
+  // Owners alone count.
+  Client& Strict() {
+    sloppy_ = false;
+    return *this;
+  }
   Client& WithTimeout(Duration timeout) {
     timeout_ = timeout;
     return *this;
@@ -204,6 +210,7 @@ class Client {
   ClientLine line_;
   int process_;
   Consistency level_ = Consistency::kQuorum;
+  bool sloppy_ = true;
   Duration timeout_ = 2s;
   TaskGroup tasks_;
 };

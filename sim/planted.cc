@@ -34,6 +34,20 @@ std::string_view ToString(PlantedBug bug) {
       return "replica overwrites";
     case PlantedBug::kFailedMintIsApplied:
       return "failed mint is applied";
+    case PlantedBug::kHintAcknowledgedEarly:
+      return "hint acknowledged early";
+    case PlantedBug::kCountedHintDropped:
+      return "counted hint dropped";
+    case PlantedBug::kHintLostAtRestart:
+      return "hint lost at restart";
+    case PlantedBug::kFallbackCountsAsPrimary:
+      return "fallback counts as primary";
+    case PlantedBug::kReadRepairForgotten:
+      return "read repair forgotten";
+    case PlantedBug::kReadRepairNotAwaited:
+      return "read repair not awaited";
+    case PlantedBug::kRebuildingCountsForReads:
+      return "rebuilding counts for reads";
     case PlantedBug::kDigestIgnoresVersions:
       return "digest ignores versions";
     case PlantedBug::kLeafNotInBatch:

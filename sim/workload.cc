@@ -38,6 +38,7 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
   line_.set_answer_loss(options.answer_loss);
   one_chance_ = random_.Fraction() * 0.4;
   all_chance_ = random_.Fraction() * 0.4;
+  sloppy_chance_ = random_.Fraction();
   for (int i = 0; i < options.keys; ++i) {
     static constexpr Use kUses[] = {Use::kCounter, Use::kRegister, Use::kDocument, Use::kFolder,
                                     Use::kSession, Use::kCounter,  Use::kWiped,    Use::kRegister,
@@ -211,6 +212,8 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
   const Duration timeout = PickTimeout(&client->random);
   history_->read(index).process = static_cast<uint16_t>(process);
+  request.sloppy = client->random.Chance(sloppy_chance_);
+  history_->read(index).sloppy = request.sloppy;
   if (at_least && !options_.at_quorum) {
     request.at_least = client->held[key].context;
     history_->read(index).at_least = client->held[key].covers;
@@ -262,7 +265,9 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   uint32_t w = 0;
   const ReplicaCount count = PickCount(&client->random, &w);
   WriteId id = 0;
-  WriteRequest request{.item = history_->keys()[key].item, .w = count};
+  WriteRequest request{.item = history_->keys()[key].item,
+                       .w = count,
+                       .sloppy = client->random.Chance(sloppy_chance_)};
   std::vector<WriteId> elements;
   {
     WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());
@@ -393,7 +398,8 @@ Task<void> Workload::FinalRead(uint32_t key, Instant until) {
     history_->read(index).final = true;
     const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
     history_->read(index).process = static_cast<uint16_t>(process);
-    GetRequest request{.item = history_->keys()[key].item, .r = {.level = Consistency::kAll}};
+    GetRequest request{
+        .item = history_->keys()[key].item, .r = {.level = Consistency::kAll}, .sloppy = false};
     absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), 5s);
     TakeAnswer(index, history_->replicas(), answer);
     if (answer.ok()) break;

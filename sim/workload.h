@@ -107,6 +107,7 @@ class Workload {
   // How the levels are mixed in this run: chances of ONE and of ALL; else QUORUM.
   double one_chance_ = 0;
   double all_chance_ = 0;
+  double sloppy_chance_ = 0;
   int running_ = 0;
   int counted_ = 0;
   Instant rest_until_;
