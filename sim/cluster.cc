@@ -418,6 +418,11 @@ absl::StatusOr<ScanPage> Client::Scan(ScanRequest request) {
                      line_.Scan(process_, std::move(request), timeout_));
 }
 
+absl::StatusOr<GetAnswer> Client::Read(GetRequest request) {
+  return RunToItsEnd(&cluster_->world(), &tasks_,
+                     line_.Get(process_, std::move(request), timeout_));
+}
+
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {
   return RunToItsEnd(
       &cluster_->world(), &tasks_,

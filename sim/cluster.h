@@ -199,6 +199,7 @@ class Client {
   // The values, sorted, as "a b"; or the error's name.
   std::string Values(std::string key);
   absl::StatusOr<WriteAnswer> Write(WriteRequest request);
+  absl::StatusOr<GetAnswer> Read(GetRequest request);
   // Starts it and does not wait.
   void StartPut(std::string key, std::string value, Bytes context = {});
 
