@@ -47,7 +47,11 @@ Task<void> Gossiper::Run() {
   // Not all at once where all start together, and not before the lines stand.
   co_await Sleep(env_.loop, kAnnounceInterval + Duration(env_.random->Below(kPhaseMax.count())));
   while (true) {
-    for (const auto& [member, seen] : seen_) gossip_.Heard(member, peers_->HeardAt(member));
+    for (const auto& [member, seen] : seen_) {
+      gossip_.Heard(member, peers_->HeardAt(member));
+      // Does it not answer, or is what it does for us only slow?
+      if (peers_->StateOf(member) == Liveness::State::kSilent) gossip_.ProbeSoon(member);
+    }
     const Gossip::Effects effects = gossip_.Tick(env_.loop->Now(), env_.random);
     for (const NodeId changed : gossip_.TakeChanged()) Learn(changed);
     if (effects.probe.has_value()) Ping(*effects.probe);

@@ -42,10 +42,8 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
         if (absl::IsUnavailable(result.status()) &&
             (reason == kReasonNotSent || reason == kReasonLinkLost)) {
           liveness_.Broken(to);
-        } else if (reason == kReasonNotSent || absl::IsDeadlineExceeded(result.status())) {
-          liveness_.Missed(to);
-        } else {
-          liveness_.Heard(to, now);
+        } else if (reason != kReasonNotSent && !absl::IsDeadlineExceeded(result.status())) {
+          liveness_.Heard(to, now);  // Only a word from the peer itself ends its silence.
         }
         done(std::move(result));
       });

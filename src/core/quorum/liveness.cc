@@ -6,7 +6,6 @@ namespace annulus {
 
 void Liveness::Asked(NodeId id, Instant now) {
   Peer& peer = peers_[id];
-  ++peer.under_way;
   if (!peer.waiting) {
     peer.waiting = true;
     peer.silent_since = now;
@@ -15,24 +14,12 @@ void Liveness::Asked(NodeId id, Instant now) {
 
 void Liveness::Heard(NodeId id, Instant now) {
   Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
   peer.broken = false;
-  peer.waiting = peer.under_way > 0;
-  peer.silent_since = now;
+  peer.waiting = false;
   peer.heard_at = now;
 }
 
-void Liveness::Missed(NodeId id) {
-  // It stays waiting: only a word from the peer ends its silence.
-  Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
-}
-
-void Liveness::Broken(NodeId id) {
-  Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
-  peer.broken = true;
-}
+void Liveness::Broken(NodeId id) { peers_[id].broken = true; }
 
 void Liveness::Told(NodeId id, Standing standing, Instant now) {
   Peer& peer = peers_[id];

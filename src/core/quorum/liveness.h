@@ -14,10 +14,11 @@ namespace annulus {
 // Whom to ask first. It says nothing about who owns what, and a wrong guess costs time only.
 //
 // A peer is silent when something has been asked of it for `silence_max` and nothing at all was
-// heard from it since; down when its connection broke and nothing was heard since. Where gossip
-// doubts it and it has not been heard for `silence_max`, it is suspect, or down where gossip calls
-// it dead. One word from it ends each of these: what we see ourselves beats what is said. Probes
-// (node/gossip) make sure that something is asked of everybody now and then.
+// heard from it since (what was asked before its last word may simply take long); down when its
+// connection broke and nothing was heard since. Where gossip doubts it and it has not been heard
+// for `silence_max`, it is suspect, or down where gossip calls it dead. One word from it ends each
+// of these: what we see ourselves beats what is said. Probes (node/gossip) make sure that something
+// is asked of everybody now and then.
 class Liveness {
  public:
   enum class State : uint8_t { kUp, kSilent, kSuspect, kDown };
@@ -26,8 +27,6 @@ class Liveness {
 
   void Asked(NodeId peer, Instant now);
   void Heard(NodeId peer, Instant now);
-  // A request ended without a word from the peer: its deadline passed.
-  void Missed(NodeId peer);
   void Broken(NodeId peer);
   // What gossip says of it now.
   void Told(NodeId peer, Standing standing, Instant now);
@@ -43,10 +42,9 @@ class Liveness {
 
  private:
   struct Peer {
-    uint32_t under_way = 0;
-    Instant silent_since;  // Meaningful while something is, or was last, unanswered.
+    bool waiting = false;  // Something has been asked since the last word, first at:
+    Instant silent_since;
     Instant heard_at = Instant::min();
-    bool waiting = false;
     bool broken = false;
     Standing told = Standing::kAlive;
     Instant told_at;
