@@ -214,19 +214,29 @@ bool Cluster::WaitReady(Duration limit) {
   return true;
 }
 
-std::vector<int> Cluster::OwnersOf(const Item& item) {
+const Layout& Cluster::SomeLayout() const {
   const Layout* layout = nullptr;
   for (const std::unique_ptr<SimProcess>& process : processes_) {
     if (process->ready()) layout = process->node()->layout();
   }
   ANNULUS_CHECK(layout != nullptr);
+  return *layout;
+}
+
+int Cluster::NumberOf(NodeId id) const {
+  const Member* member = SomeLayout().FindMember(id);
+  for (const std::unique_ptr<SimProcess>& process : processes_) {
+    if (member != nullptr && process->name() == member->name) return process->index();
+  }
+  return 0;
+}
+
+std::vector<int> Cluster::OwnersOf(const Item& item) const {
+  const Layout& layout = SomeLayout();
   std::vector<int> owners;
-  for (NodeId id :
-       layout->Owners(PartitionOf(RingHash(item.bucket, item.key), layout->partitions()))) {
-    const Member* member = layout->FindMember(id);
-    for (const std::unique_ptr<SimProcess>& process : processes_) {
-      if (process->name() == member->name) owners.push_back(process->index());
-    }
+  for (const NodeId id :
+       layout.Owners(PartitionOf(RingHash(item.bucket, item.key), layout.partitions()))) {
+    owners.push_back(NumberOf(id));
   }
   return owners;
 }

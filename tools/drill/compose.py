@@ -168,5 +168,16 @@ class ComposeCluster(Cluster):
                               capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
 
+    def start_cli(self, *arguments, cpus=None):
+        self._run("docker", "update", "--cpus", str(cpus or NODE_CPUS), self._container("client"))
+        return subprocess.Popen(["docker", "exec", self._container("client"), "annulus", *map(str, arguments)],
+                                stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+
+    def memory_peak(self, name):
+        for line in self._run("docker", "exec", self._container(name), "cat", "/proc/1/status").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        return 0
+
     def log_tail(self, name):
         return self._run("docker", "logs", "--tail", "20", self._container(name), check=False)
