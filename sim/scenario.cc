@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "core/error.h"
+#include "core/hint/hint.h"
 #include "core/ring/ring.h"
 #include "core/version/stored.h"
 
@@ -179,6 +180,7 @@ std::string Scenario::Write(const Command& command) {
   WriteRequest request{.item = Client::ItemOf(kKey),
                        .is_delete = command.name == "delete",
                        .w = CountOf(command.Option("w", "quorum")),
+                       .sloppy = !command.Has("strict"),
                        .explain = true};
   if (!request.is_delete) request.value = command.words[0];
   if (request.is_delete || command.Has("over")) request.context = context_;
@@ -236,13 +238,21 @@ std::string Scenario::Holds() {
   for (const int number : processes_) {
     SimProcess& process = cluster_->Process(number);
     if (!process.is_node()) continue;
-    const std::optional<Bytes> bytes = process.disk().Peek(ColumnFamily::kData, data_key);
-    if (!bytes.has_value()) continue;
-    const absl::StatusOr<StoredRecord> stored = DecodeStored(*bytes);
-    absl::StrAppend(&out, LetterOf(number), ": ",
-                    stored.ok() ? Described(stored->record) : "damaged", "\n");
+    if (const auto bytes = process.disk().Peek(ColumnFamily::kData, data_key)) {
+      const absl::StatusOr<StoredRecord> stored = DecodeStored(*bytes);
+      absl::StrAppend(&out, LetterOf(number), ": ",
+                      stored.ok() ? Described(stored->record) : "damaged", "\n");
+    }
+    for (const auto& [key, bytes] : process.disk().Entries(ColumnFamily::kHint)) {
+      const absl::StatusOr<ParsedHintKey> target = ParseHintKey(key);
+      const absl::StatusOr<Hint> hint = DecodeHint(bytes);
+      if (!target.ok() || !hint.ok()) continue;
+      absl::StrAppend(&out, LetterOf(number), " for ", LetterOf(cluster_->NumberOf(target->target)),
+                      ": ", hint->pointer != 0 ? "what it holds" : Described(hint->stored.record),
+                      "\n");
+    }
   }
-  return out;
+  return out.empty() ? "nothing\n" : out;
 }
 
 }  // namespace annulus::sim

@@ -29,7 +29,7 @@ TEST(Scenarios, AreWhatHappens) {
     if (std::getenv("ANNULUS_REWRITE") != nullptr) {
       std::ofstream(file) << now;
     } else {
-      EXPECT_EQ(text.str(), now);
+      EXPECT_EQ(text.str(), now) << "if this is how it should be: ANNULUS_REWRITE=1, and review";
     }
   }
 }
