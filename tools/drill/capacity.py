@@ -10,11 +10,15 @@ import threading
 import time
 import urllib.request
 
+import grpc
+
+import rpc
 from drills import DRILLS, VICTIM, Drill, link
 from report import Bucket
 
 KEYS = int(os.environ.get("ANNULUS_DRILL_KEYS", "1000000"))
 SECONDS = int(os.environ.get("ANNULUS_DRILL_SECONDS", "60"))  # of each phase
+AWAY_SECONDS = int(os.environ.get("ANNULUS_DRILL_AWAY", "600"))
 GENERATOR_CPUS = 0.5
 MEMORY_BYTES = 512 << 20
 OUTSTANDING = 20_000  # operations that the generator has under way before it falls behind
@@ -183,6 +187,52 @@ def half_open(scene):
     longest = max(found.values(), default=0)
     return [Criterion(f"{len(found)} of {len(observers)} processes gave the connection up, the last after "
                       f"{longest:.1f} s", len(found) == len(observers) and longest <= 5)]
+
+
+@capacity_drill("a node that was away for long returns at another address, and serves within 2 s")
+def long_absence(scene):
+    with scene.fault(f"{VICTIM} away, and moved"):
+        scene.cluster.kill(VICTIM)
+        time.sleep(AWAY_SECONDS)
+        scene.cluster.move(VICTIM)
+        began = time.monotonic()
+        served = seconds_until(began, lambda: can_serve(scene.cluster, VICTIM))
+        seen = seconds_until(began, lambda: scene.cluster.coordinators[0] in sees(scene.cluster, VICTIM))
+    return [Criterion(f"back after {AWAY_SECONDS} s: it serves a read at QUORUM after {served:.2f} s",
+                      served <= 2),
+            Criterion(f"a coordinator sees it up at its new address after {seen:.2f} s", seen <= 2)]
+
+
+def seconds_until(began, condition, patience=30):
+    while not condition():
+        if time.monotonic() - began > patience:
+            return float("inf")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def can_serve(cluster, name):
+    with rpc.channel(cluster.client_address(name)) as channel:
+        try:
+            rpc.kv_grpc.KVStoreStub(channel).Get(
+                rpc.kv.GetRequest(key=b"any", options=rpc.kv.ReadOptions(consistency=rpc.kv.CONSISTENCY_QUORUM)),
+                timeout=1)
+            return True
+        except grpc.RpcError:
+            return False
+
+
+def sees(cluster, name):
+    """The coordinators to which the node is up."""
+    found = []
+    for coordinator in cluster.coordinators:
+        try:
+            members = cluster.status(coordinator).members
+        except grpc.RpcError:
+            continue
+        if any(member.name == name and member.state in ("up", "alive") for member in members):
+            found.append(coordinator)
+    return found
 
 
 @capacity_drill("three times the capacity: memory stays in its limit, and goodput returns")
