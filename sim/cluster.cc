@@ -22,6 +22,7 @@ constexpr Duration kClientLatencyMin = 100us;
 constexpr Duration kClientLatencySpread = 400us;
 // How long before a client that was refused asks again is its own affair; this is the refusal.
 constexpr Duration kRefusalTime = 300us;
+constexpr Duration kDrainLook = 5ms;
 
 // What a client is told by its own side of a connection.
 absl::Status ClientError(absl::Status status, const char* reason, Outcome outcome) {
@@ -91,6 +92,7 @@ Task<void> SimProcess::Start() {
 
 void SimProcess::Crash(CrashKind kind) {
   ANNULUS_CHECK(up());
+  cluster_->NoteClocks();
   World* world = cluster_->world_;
   ++crashes_;
   world->Trace(TraceKind::kProcess, index_, 3);
@@ -125,6 +127,27 @@ void SimProcess::Resume() {
   cluster_->world_->Trace(TraceKind::kProcess, index_, 5);
   loop_->Resume();
   transport_->NoteResume();
+}
+
+void SimProcess::Drain(Duration down_for) {
+  ANNULUS_CHECK(ready());
+  node_->Drain();
+  EndWhenIdle(loop_, cluster_->world_->now() + kDrainMax, down_for);
+}
+
+void SimProcess::EndWhenIdle(SimLoop* loop, Instant until, Duration down_for) {
+  World* world = cluster_->world_;
+  if (loop_ != loop) return;
+  if (paused() || (node_->busy() > 0 && world->now() < until)) {
+    world->After(world->loop(), kDrainLook,
+                 [this, loop, until, down_for] { EndWhenIdle(loop, until, down_for); });
+    return;
+  }
+  world->Tell(absl::StrFormat("%s has ended, for %.3f s", name_, ToSeconds(down_for)));
+  Crash();
+  world->After(world->loop(), down_for, [this] {
+    if (!up()) Restart();
+  });
 }
 
 Cluster::Cluster(World* world, ClusterOptions options)
@@ -165,7 +188,16 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.secrets = {"a secret of the simulated cluster"};
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
+  options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
+}
+
+void Cluster::NoteClocks() {
+  for (const std::unique_ptr<SimProcess>& process : processes_) {
+    if (!process->up()) continue;
+    const Duration error = process->loop()->WallError();
+    wall_error_max_ = std::max(wall_error_max_, std::max(error, -error));
+  }
 }
 
 bool Cluster::WaitReady(Duration limit) {
@@ -182,19 +214,29 @@ bool Cluster::WaitReady(Duration limit) {
   return true;
 }
 
-std::vector<int> Cluster::OwnersOf(const Item& item) {
+const Layout& Cluster::SomeLayout() const {
   const Layout* layout = nullptr;
   for (const std::unique_ptr<SimProcess>& process : processes_) {
     if (process->ready()) layout = process->node()->layout();
   }
   ANNULUS_CHECK(layout != nullptr);
+  return *layout;
+}
+
+int Cluster::NumberOf(NodeId id) const {
+  const Member* member = SomeLayout().FindMember(id);
+  for (const std::unique_ptr<SimProcess>& process : processes_) {
+    if (member != nullptr && process->name() == member->name) return process->index();
+  }
+  return 0;
+}
+
+std::vector<int> Cluster::OwnersOf(const Item& item) const {
+  const Layout& layout = SomeLayout();
   std::vector<int> owners;
-  for (NodeId id :
-       layout->Owners(PartitionOf(RingHash(item.bucket, item.key), layout->partitions()))) {
-    const Member* member = layout->FindMember(id);
-    for (const std::unique_ptr<SimProcess>& process : processes_) {
-      if (process->name() == member->name) owners.push_back(process->index());
-    }
+  for (const NodeId id :
+       layout.Owners(PartitionOf(RingHash(item.bucket, item.key), layout.partitions()))) {
+    owners.push_back(NumberOf(id));
   }
   return owners;
 }
@@ -349,7 +391,8 @@ absl::StatusOr<WriteAnswer> Client::Put(std::string key, std::string value, Byte
   return Write({.item = ItemOf(std::move(key)),
                 .value = std::move(value),
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 void Client::StartPut(std::string key, std::string value, Bytes context) {
@@ -358,7 +401,8 @@ void Client::StartPut(std::string key, std::string value, Bytes context) {
                                              {.item = ItemOf(std::move(key)),
                                               .value = std::move(value),
                                               .context = std::move(context),
-                                              .w = {.level = level_}},
+                                              .w = {.level = level_},
+                                              .sloppy = sloppy_},
                                              timeout_),
                                  answer));
 }
@@ -367,7 +411,8 @@ absl::StatusOr<WriteAnswer> Client::Delete(std::string key, Bytes context) {
   return Write({.item = ItemOf(std::move(key)),
                 .is_delete = true,
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 absl::StatusOr<GetAnswer> Client::GetAtLeast(std::string key, Bytes context) {
@@ -383,10 +428,17 @@ absl::StatusOr<ScanPage> Client::Scan(ScanRequest request) {
                      line_.Scan(process_, std::move(request), timeout_));
 }
 
+absl::StatusOr<GetAnswer> Client::Read(GetRequest request) {
+  return RunToItsEnd(&cluster_->world(), &tasks_,
+                     line_.Get(process_, std::move(request), timeout_));
+}
+
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {
   return RunToItsEnd(
       &cluster_->world(), &tasks_,
-      line_.Get(process_, {.item = ItemOf(std::move(key)), .r = {.level = level_}}, timeout_));
+      line_.Get(process_,
+                {.item = ItemOf(std::move(key)), .r = {.level = level_}, .sloppy = sloppy_},
+                timeout_));
 }
 
 std::string Client::Values(std::string key) {

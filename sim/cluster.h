@@ -27,6 +27,7 @@ struct ClusterOptions {
   bool sync = true;
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
+  uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;
 };
@@ -50,7 +51,7 @@ class SimProcess {
   // It has a layout and takes requests.
   bool ready() const;
   // Null while it is down, or has not got so far.
-  annulus::Node* node() { return node_.get(); }
+  annulus::Node* node() const { return node_.get(); }
   SimDisk& disk() { return *disk_; }
   SimLoop* loop() { return loop_; }
 
@@ -62,6 +63,10 @@ class SimProcess {
   void Pause();
   // REQUIRES: paused().
   void Resume();
+  // Asks it to end in peace: it takes nothing new, ends what is under way (until kDrainMax), goes
+  // down, and starts again after `down_for`. REQUIRES: ready().
+  static constexpr Duration kDrainMax = 5s;
+  void Drain(Duration down_for);
   // How often it crashed.
   int crashes() const { return crashes_; }
 
@@ -71,6 +76,7 @@ class SimProcess {
 
   SimProcess(Cluster* cluster, uint16_t index, std::string name, bool is_node);
   Task<void> Start();
+  void EndWhenIdle(SimLoop* loop, Instant until, Duration down_for);
 
   Cluster* cluster_;
   uint16_t index_;
@@ -108,7 +114,14 @@ class Cluster {
   int nodes() const { return options_.nodes; }
   // The numbers of the nodes that own the item, in the order of its preference list.
   // REQUIRES: some process is ready.
-  std::vector<int> OwnersOf(const Item& item);
+  std::vector<int> OwnersOf(const Item& item) const;
+  // Of the member with this id; 0 where there is none. REQUIRES: some process is ready.
+  int NumberOf(NodeId id) const;
+
+  // How far any wall clock has been from true time: as of the last call of NoteClocks, which is due
+  // before each change of a clock, and at the end.
+  void NoteClocks();
+  Duration wall_error_max() const { return wall_error_max_; }
 
   World& world() { return *world_; }
   SimNet& net() { return net_; }
@@ -119,12 +132,14 @@ class Cluster {
   friend class ClientLine;
 
   NodeOptions OptionsOf(const SimProcess& process) const;
+  const Layout& SomeLayout() const;
 
   World* world_;
   ClusterOptions options_;
   SimNet net_;
   std::vector<std::unique_ptr<SimProcess>> processes_;
   uint64_t last_call_ = 0;
+  Duration wall_error_max_{0};
 };
 
 // How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A
@@ -167,6 +182,11 @@ class Client {
     level_ = level;
     return *this;
   }
+  // Owners alone count.
+  Client& Strict() {
+    sloppy_ = false;
+    return *this;
+  }
   Client& WithTimeout(Duration timeout) {
     timeout_ = timeout;
     return *this;
@@ -182,6 +202,7 @@ class Client {
   // The values, sorted, as "a b"; or the error's name.
   std::string Values(std::string key);
   absl::StatusOr<WriteAnswer> Write(WriteRequest request);
+  absl::StatusOr<GetAnswer> Read(GetRequest request);
   // Starts it and does not wait.
   void StartPut(std::string key, std::string value, Bytes context = {});
 
@@ -192,6 +213,7 @@ class Client {
   ClientLine line_;
   int process_;
   Consistency level_ = Consistency::kQuorum;
+  bool sloppy_ = true;
   Duration timeout_ = 2s;
   TaskGroup tasks_;
 };

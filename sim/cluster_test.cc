@@ -49,7 +49,7 @@ TEST_P(ClusterTest, ACoordinatorServesWhatTheNodesHold) {
   Client client(cluster_.get(), 6);
   const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
   ASSERT_TRUE(put.ok()) << put.status();
-  EXPECT_GE(put->acks.primaries, 2u);
+  EXPECT_GE(put->acks.primaries + put->acks.fallbacks, 2u);
   for (int process = 1; process <= 6; ++process) {
     EXPECT_EQ(client.Ask(process).Values("k"), "v");
   }
@@ -213,6 +213,23 @@ TEST_P(ClusterTest, ACrashedNodeIsReachedAgainWhereverItsClientsAsk) {
   }
   EXPECT_EQ(client.With(Consistency::kAll).Values("k"), "v");
   EXPECT_EQ(client.Ask(Stranger()).Values("k"), "v");
+}
+
+TEST_P(ClusterTest, ANodeThatEndsInPeaceFailsNobody) {
+  Form({.nodes = 4, .coordinators = 1});
+  Client client(cluster_.get(), 5);
+  client.StartPut("k", "before");
+  world_->RunFor(1ms);
+  const int owner = Owners()[0];
+  cluster_->Node(owner).Drain(1s);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "during");
+  EXPECT_TRUE(put.ok()) << put.status();
+  world_->RunFor(200ms);
+  EXPECT_FALSE(cluster_->Node(owner).up());
+  EXPECT_EQ(client.Values("k"), "before during");
+  world_->RunFor(3s);
+  EXPECT_TRUE(cluster_->Node(owner).ready());
+  EXPECT_EQ(client.Ask(owner).Values("k"), "before during");
 }
 
 TEST_P(ClusterTest, WhatAClientHasSeenIsFoundAtOneWithAnOwnerDown) {

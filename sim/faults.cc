@@ -1,7 +1,7 @@
 #include "sim/faults.h"
 
 #include <algorithm>
-#include <string>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,63 +18,86 @@ constexpr double kSecondVictimChance = 0.08;
 constexpr int kBusyTries = 3000;
 constexpr double kCrashWhenBusyChance = 0.75;
 constexpr double kMachineCrashChance = 0.3;
+// Between two faults, where they come one at a time: lines are dialled again, and what was missed
+// is caught up with.
+constexpr Duration kRecovery = 8s;
+constexpr Duration kStepMax = 10min;
+constexpr double kRateMaxPpm = 50000;
 
-bool MakesVictim(FaultKind kind) {
-  return kind == FaultKind::kIsolate || kind == FaultKind::kPartition ||
-         kind == FaultKind::kCrash || kind == FaultKind::kPause || kind == FaultKind::kOneWayCut ||
-         kind == FaultKind::kFullDisk;
+struct Traits {
+  bool makes_victim = false;  // Costs a quorum one of its members, or more.
+  bool of_disk = false;
+  bool of_link = false;  // About one pair.
+  bool of_many = false;  // About more than one process, disk, link or clock.
+  bool of_clock = false;
+};
+
+Traits TraitsOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kDelay:
+    case FaultKind::kReorder:
+    case FaultKind::kDuplicate:
+    case FaultKind::kLoss:
+    case FaultKind::kCount:
+      return {};
+    case FaultKind::kOneWayCut:
+    case FaultKind::kIsolate:
+    case FaultKind::kCrash:
+    case FaultKind::kPause:
+    case FaultKind::kDrain:
+      return {.makes_victim = true};
+    case FaultKind::kPartition:
+    case FaultKind::kCutLinks:
+    case FaultKind::kBridge:
+    case FaultKind::kRing:
+    case FaultKind::kSwizzle:
+      return {.makes_victim = true, .of_many = true};
+    case FaultKind::kSlowLink:
+    case FaultKind::kHalfOpen:
+      return {.of_link = true};
+    case FaultKind::kSlowDisk:
+    case FaultKind::kFailingCommits:
+    case FaultKind::kBitFlip:
+      return {.of_disk = true};
+    case FaultKind::kFullDisk:
+    case FaultKind::kTornWrite:
+    case FaultKind::kSyncError:
+    case FaultKind::kAmnesia:
+    case FaultKind::kOldDisk:
+      return {.makes_victim = true, .of_disk = true};
+    case FaultKind::kClockStep:
+    case FaultKind::kClockRate:
+      return {.of_clock = true};
+  }
+  return {};
 }
 
-bool IsOfDisks(FaultKind kind) {
-  return kind == FaultKind::kSlowDisk || kind == FaultKind::kFullDisk ||
-         kind == FaultKind::kFailingCommits;
+// The product does not know these yet.
+bool IsUnsupported(FaultKind kind) {
+  return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk || kind == FaultKind::kBitFlip;
 }
 
 }  // namespace
-
-std::string_view ToString(FaultKind kind) {
-  switch (kind) {
-    case FaultKind::kDelay:
-      return "delay";
-    case FaultKind::kReorder:
-      return "reorder";
-    case FaultKind::kDuplicate:
-      return "duplicate";
-    case FaultKind::kLoss:
-      return "loss";
-    case FaultKind::kOneWayCut:
-      return "one-way cut";
-    case FaultKind::kIsolate:
-      return "isolate";
-    case FaultKind::kPartition:
-      return "partition";
-    case FaultKind::kCrash:
-      return "crash";
-    case FaultKind::kPause:
-      return "pause";
-    case FaultKind::kSlowDisk:
-      return "slow disk";
-    case FaultKind::kFullDisk:
-      return "full disk";
-    case FaultKind::kFailingCommits:
-      return "failing commits";
-    case FaultKind::kCount:
-      break;
-  }
-  return "?";
-}
 
 bool Faults::Episode::Touches(uint16_t process) const {
   return processes.empty() ||
          std::find(processes.begin(), processes.end(), process) != processes.end();
 }
 
-Faults::Faults(Cluster* cluster, uint32_t without)
+bool Faults::Episode::IsLink(uint16_t a, uint16_t b) const {
+  return processes.size() == 1 && other != 0 &&
+         ((processes[0] == a && other == b) || (processes[0] == b && other == a));
+}
+
+Faults::Faults(Cluster* cluster, FaultOptions options)
     : cluster_(cluster),
       world_(&cluster->world()),
+      options_(std::move(options)),
       random_(world_->random().Fork()),
-      is_victim_(cluster->processes() + 1, false) {
-  if (random_.Chance(0.7)) {
+      is_victim_(cluster->processes() + 1, false),
+      unhealthy_until_(cluster->processes() + 1, Instant::min()),
+      old_disks_(cluster->processes() + 1) {
+  if (random_.Chance(0.7) && !options_.one_at_a_time) {
     weather_.duplicate = random_.Fraction() * 0.04;
     weather_.reorder = random_.Fraction() * 0.05;
     weather_.loss = random_.Chance(0.5) ? random_.Fraction() * 0.004 : 0;
@@ -85,100 +108,187 @@ Faults::Faults(Cluster* cluster, uint32_t without)
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
   for (int kind = 0; kind < kFaultKinds; ++kind) {
-    if ((without >> kind) & 1) weights_[kind] = 0;
+    const auto of = static_cast<FaultKind>(kind);
+    if (IsUnsupported(of) || (options_.one_at_a_time && TraitsOf(of).of_many)) weights_[kind] = 0;
   }
-  calm_ = Between(200ms, 2500ms);
+  calm_ = Between(&random_, 200ms, 2500ms);
   // Where two owners are all there are, a quorum is both, and every fault costs it.
   if (cluster_->options().replicas == 2) calm_ *= 4;
 }
 
-Duration Faults::Between(Duration low, Duration high) {
-  return Duration(random_.Between(low.count(), high.count()));
+Duration Faults::Between(Random* dice, Duration low, Duration high) const {
+  return Duration(dice->Between(low.count(), high.count()));
 }
 
-void Faults::Start() { ScheduleNext(); }
+void Faults::Start() { ScheduleNext(Duration(0)); }
 
-void Faults::ScheduleNext() {
-  world_->After(world_->loop(), Between(calm_ / 5, calm_ * 2), [this] {
+void Faults::ScheduleNext(Duration wait) {
+  world_->After(world_->loop(), wait + Between(&random_, calm_ / 5, calm_ * 2), [this] {
     if (healed_) return;
-    Begin();
-    ScheduleNext();
+    const Duration lasts = Begin(++last_id_);
+    ScheduleNext(options_.one_at_a_time ? lasts : Duration(0));
   });
 }
 
-int Faults::PickVictim() {
-  const auto victims = std::count(is_victim_.begin(), is_victim_.end(), true);
-  if (victims >= 2 || (victims == 1 && !random_.Chance(kSecondVictimChance))) return 0;
-  const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
-  return is_victim_[process] || !cluster_->Process(process).up() ||
-                 cluster_->Process(process).paused()
-             ? 0
-             : process;
+int Faults::AnyProcess(Random* dice) const {
+  return 1 + static_cast<int>(dice->Below(cluster_->processes()));
 }
 
-void Faults::Begin() {
+bool Faults::WasHealthy(int process, Instant since) const {
+  return unhealthy_until_[process] < since;
+}
+
+Duration Faults::Begin(uint64_t id) {
+  Episode episode{.id = id, .kind = FaultKind::kCount, .dice = random_.Fork()};
+  Random& dice = episode.dice;
   double total = 0;
   for (const double weight : weights_) total += weight;
-  if (total == 0) return;
-  double dice = random_.Fraction() * total;
-  size_t kind_index = 0;
-  while (kind_index + 1 < weights_.size() && dice >= weights_[kind_index]) {
-    dice -= weights_[kind_index++];
-  }
-  Episode episode{.id = ++last_id_, .kind = static_cast<FaultKind>(kind_index)};
-  Duration length = Between(200ms, 5s);
-  episode.strength = 0.05 + 0.95 * random_.Fraction();
-  episode.outward = random_.Chance(0.5);
+  double pick = dice.Fraction() * total;
+  size_t kind = 0;
+  while (kind + 1 < weights_.size() && pick >= weights_[kind]) pick -= weights_[kind++];
+  episode.kind = static_cast<FaultKind>(kind);
+  episode.length = Between(&dice, 200ms, 5s);
+  episode.strength = 0.05 + 0.95 * dice.Fraction();
+  if (!IsWanted(episode)) return episode.length + kRecovery;
+  if (!Aim(&episode)) return Duration(0);
 
-  if (MakesVictim(episode.kind)) {
-    const int victim = PickVictim();
-    if (victim == 0) return;
-    episode.processes = {victim};
-    // The last of a small cluster's coordinators is as good a victim as any.
-    if (episode.kind == FaultKind::kOneWayCut && random_.Chance(0.5)) {
-      episode.other = 1 + static_cast<int>(random_.Below(cluster_->processes()));
-      if (episode.other == victim) episode.other = 0;
+  ++counts_[kind];
+  took_place_.push_back(id);
+  Duration lasts = episode.length + kRecovery;
+  if (episode.kind == FaultKind::kDrain) lasts += SimProcess::kDrainMax;
+  if (Strike(episode)) return lasts;
+  for (const int process : episode.processes) {
+    if (TraitsOf(episode.kind).makes_victim) is_victim_[process] = true;
+    // A link is no process, and of a disk or a clock its process knows no harm.
+    const Traits traits = TraitsOf(episode.kind);
+    if (episode.other == 0 && !traits.of_disk && !traits.of_clock) {
+      unhealthy_until_[process] = world_->now() + lasts;
     }
-    if (episode.kind == FaultKind::kPartition) {
-      // A side of two, now and then; the quorums within three owners may be cut.
-      const int second = 1 + static_cast<int>(random_.Below(cluster_->processes()));
-      if (second != victim) episode.processes.push_back(second);
-    }
-  } else if (IsOfDisks(episode.kind) || random_.Chance(0.5)) {
-    episode.processes = {1 + static_cast<int>(random_.Below(cluster_->processes()))};
   }
-  if (IsOfDisks(episode.kind) && !cluster_->Process(episode.processes[0]).is_node()) return;
+  if (episode.kind == FaultKind::kPause) cluster_->Process(episode.processes[0]).Pause();
+  if (episode.kind == FaultKind::kSwizzle) RunSwizzle(episode);
+  StartClock(&episode);
+  Note(episode, true);
+  episodes_.push_back(std::move(episode));
+  Apply();
+  world_->After(world_->loop(), episodes_.back().length, [this, id] { End(id); });
+  return lasts;
+}
 
-  switch (episode.kind) {
-    case FaultKind::kCrash: {
-      const int process = episode.processes[0];
-      is_victim_[process] = true;
-      ++counts_[kind_index];
-      // Many come back at once, while what they had sent is still on its way.
-      const Duration down_for = random_.Chance(0.4) ? Between(5ms, 100ms) : Between(100ms, 6s);
-      const bool wait =
-          cluster_->Process(process).is_node() && random_.Chance(kCrashWhenBusyChance);
-      CrashWhenBusy(process, wait ? kBusyTries : 0, down_for);
-      return;
-    }
-    case FaultKind::kPause:
-      cluster_->Process(episode.processes[0]).Pause();
+bool Faults::IsWanted(const Episode& episode) const {
+  if ((options_.without >> static_cast<int>(episode.kind)) & 1) return false;
+  if (!options_.only_episodes.has_value()) return true;
+  const std::vector<uint64_t>& only = *options_.only_episodes;
+  return std::find(only.begin(), only.end(), episode.id) != only.end();
+}
+
+bool Faults::AimAtVictim(Episode* episode) {
+  const auto victims = std::count(is_victim_.begin(), is_victim_.end(), true);
+  if (victims >= 2 || (victims == 1 && !episode->dice.Chance(kSecondVictimChance))) return false;
+  const int process = AnyProcess(&episode->dice);
+  if (is_victim_[process] || !cluster_->Process(process).ready()) return false;
+  episode->processes = {process};
+  return true;
+}
+
+bool Faults::Aim(Episode* episode) {
+  Random& dice = episode->dice;
+  const Traits traits = TraitsOf(episode->kind);
+  const int processes = cluster_->processes();
+  if (traits.makes_victim) {
+    if (!AimAtVictim(episode)) return false;
+  } else if (traits.of_disk || traits.of_link || traits.of_clock || options_.one_at_a_time ||
+             dice.Chance(0.5)) {
+    episode->processes = {AnyProcess(&dice)};
+  }
+  if (traits.of_disk && !cluster_->Process(episode->processes[0]).is_node()) return false;
+  if (traits.of_clock && !cluster_->Process(episode->processes[0]).ready()) return false;
+  // Messages of one process, or of one of its links.
+  const bool may_be_link = episode->processes.size() == 1 && !traits.of_disk && !traits.of_clock &&
+                           (!traits.makes_victim || episode->kind == FaultKind::kOneWayCut);
+  if (traits.of_link || (may_be_link && dice.Chance(0.5))) {
+    episode->other = AnyProcess(&dice);
+    if (episode->other == episode->processes[0]) return false;
+  }
+  switch (episode->kind) {
+    case FaultKind::kOneWayCut:
+      episode->cuts = CutOneWay(episode->processes[0], episode->other, dice.Chance(0.5), processes);
       break;
+    case FaultKind::kPartition: {
+      // A side of two, now and then; the quorums within three owners may be cut.
+      const int second = AnyProcess(&dice);
+      if (second != episode->processes[0]) episode->processes.push_back(second);
+      episode->cuts = CutBetween(episode->processes, processes);
+      break;
+    }
+    case FaultKind::kIsolate:
+      episode->cuts = CutBetween(episode->processes, processes);
+      break;
+    case FaultKind::kCutLinks:
+      episode->cuts = CutPairs(&dice, processes);
+      break;
+    case FaultKind::kBridge:
+      episode->cuts = CutBridge(&dice, processes);
+      break;
+    case FaultKind::kRing:
+      episode->cuts = CutRing(&dice, processes);
+      return !episode->cuts.empty();
     case FaultKind::kFullDisk:
-      length = Between(200ms, 2s);
+      episode->length = Between(&dice, 200ms, 2s);
+      break;
+    case FaultKind::kAmnesia:
+    case FaultKind::kOldDisk:
+    case FaultKind::kCrash:
+    case FaultKind::kTornWrite:
+    case FaultKind::kSyncError:
+    case FaultKind::kDrain:
+      // Many come back at once, while what they had sent is still on its way.
+      episode->length = dice.Chance(0.4) ? Between(&dice, 5ms, 100ms) : Between(&dice, 100ms, 6s);
       break;
     default:
       break;
   }
-  ++counts_[kind_index];
-  if (MakesVictim(episode.kind)) {
-    for (const int process : episode.processes) is_victim_[process] = true;
+  return true;
+}
+
+bool Faults::Strike(const Episode& episode) {
+  Random dice = episode.dice;
+  const int number = episode.processes.empty() ? 0 : episode.processes[0];
+  switch (episode.kind) {
+    case FaultKind::kCrash: {
+      const bool wait = cluster_->Process(number).is_node() && dice.Chance(kCrashWhenBusyChance);
+      TakeDown(episode, wait ? Moment::kUnsynced : Moment::kAny);
+      return true;
+    }
+    case FaultKind::kTornWrite:
+      TakeDown(episode, Moment::kInSyncOfSeveral);
+      return true;
+    case FaultKind::kSyncError:
+      TakeDown(episode, Moment::kInSync);
+      return true;
+    case FaultKind::kAmnesia:
+    case FaultKind::kOldDisk:
+      TakeDown(episode, Moment::kAny);
+      return true;
+    case FaultKind::kDrain:
+      world_->Tell(absl::StrCat(cluster_->Process(number).name(), " is asked to end"));
+      is_victim_[number] = true;
+      unhealthy_until_[number] = kForever;
+      cluster_->Process(number).Drain(episode.length);
+      EndOfDrain(number, cluster_->Process(number).crashes());
+      return true;
+    case FaultKind::kHalfOpen:
+      Note(episode, true);
+      cluster_->net().HalfOpen(static_cast<uint16_t>(number), static_cast<uint16_t>(episode.other));
+      return true;
+    case FaultKind::kBitFlip: {
+      const std::optional<SimDisk::Place> place = cluster_->Process(number).disk().Damage(&dice);
+      if (place.has_value()) Note(episode, true);
+      return true;
+    }
+    default:
+      return false;
   }
-  Note(episode, true);
-  const uint64_t id = episode.id;
-  episodes_.push_back(std::move(episode));
-  Apply();
-  world_->After(world_->loop(), length, [this, id] { End(id); });
 }
 
 void Faults::End(uint64_t id) {
@@ -187,36 +297,116 @@ void Faults::End(uint64_t id) {
   if (found == episodes_.end()) return;
   const Episode episode = std::move(*found);
   episodes_.erase(found);
-  if (MakesVictim(episode.kind)) {
+  if (TraitsOf(episode.kind).makes_victim) {
     for (const int process : episode.processes) is_victim_[process] = false;
   }
   if (episode.kind == FaultKind::kPause) {
     SimProcess& process = cluster_->Process(episode.processes[0]);
     if (process.paused()) process.Resume();
   }
+  StopClock(episode);
   Note(episode, false);
   Apply();
 }
 
-void Faults::CrashWhenBusy(int number, int tries, Duration down_for) {
+// Cuts its links one by one during the first half of its time, heals them during the second.
+void Faults::RunSwizzle(const Episode& episode) {
+  Random dice = episode.dice;
+  const Cuts links = CutPairs(&dice, cluster_->processes());
+  auto at_each = [&](const Cuts& order, Duration from, auto change) {
+    const size_t steps = order.size() / 2;
+    for (size_t i = 0; i < steps; ++i) {
+      const Duration at =
+          from + episode.length / 2 * static_cast<int64_t>(i) / static_cast<int64_t>(steps);
+      world_->After(world_->loop(), at, [this, id = episode.id, change, cut = order[2 * i]] {
+        for (Episode& running : episodes_) {
+          if (running.id == id) change(&running.cuts, cut);
+        }
+        Apply();
+      });
+    }
+  };
+  at_each(links, Duration(0), [](Cuts* cuts, Cut cut) {
+    cuts->push_back(cut);
+    cuts->emplace_back(cut.second, cut.first);
+  });
+  at_each(Shuffled(&dice, links), episode.length / 2, [](Cuts* cuts, Cut cut) {
+    std::erase(*cuts, cut);
+    std::erase(*cuts, Cut(cut.second, cut.first));
+  });
+}
+
+void Faults::StartClock(Episode* episode) {
+  if (!TraitsOf(episode->kind).of_clock) return;
+  cluster_->NoteClocks();
+  SimLoop* clock = cluster_->Process(episode->processes[0]).loop();
+  const double sign = episode->dice.Chance(0.5) ? 1 : -1;
+  if (episode->kind == FaultKind::kClockRate) {
+    clock->SetRate(static_cast<int64_t>(sign * episode->strength * kRateMaxPpm));
+  } else {
+    // Most steps are small: the cube makes them so.
+    const double size = std::pow(episode->strength, 3) * static_cast<double>(kStepMax.count());
+    clock->StepWall(Duration(static_cast<int64_t>(sign * size)));
+  }
+  cluster_->NoteClocks();
+}
+
+// A clock that stepped stays as it is, until its process starts again.
+void Faults::StopClock(const Episode& episode) {
+  SimProcess* process =
+      episode.kind == FaultKind::kClockRate ? &cluster_->Process(episode.processes[0]) : nullptr;
+  if (process == nullptr || !process->up()) return;
+  cluster_->NoteClocks();
+  process->loop()->SetRate(0);
+}
+
+void Faults::TakeDown(const Episode& episode, Moment moment) {
+  const int number = episode.processes[0];
+  is_victim_[number] = true;
+  unhealthy_until_[number] = kForever;
+  if (episode.kind == FaultKind::kOldDisk && cluster_->Process(number).is_node()) {
+    old_disks_[number] = cluster_->Process(number).disk().Snapshot();
+  }
+  TakeDownAt(moment, moment == Moment::kAny ? 0 : kBusyTries, episode);
+}
+
+void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
+  const int number = episode.processes[0];
   SimProcess& process = cluster_->Process(number);
   if (healed_ || !process.up() || process.paused()) {
-    is_victim_[number] = false;
+    BringUp(number, episode);
     return;
   }
-  if (tries > 0 && process.disk().unsynced() == 0) {
+  const bool now = moment == Moment::kAny ||
+                   (moment == Moment::kUnsynced && process.disk().unsynced() > 0) ||
+                   (moment == Moment::kInSync && process.disk().in_sync() > 0) ||
+                   (moment == Moment::kInSyncOfSeveral && process.disk().in_sync() > 1);
+  if (!now && tries > 0) {
     world_->After(world_->loop(), 100us,
-                  [this, number, tries, down_for] { CrashWhenBusy(number, tries - 1, down_for); });
+                  [this, moment, tries, episode] { TakeDownAt(moment, tries - 1, episode); });
     return;
   }
-  const CrashKind kind =
-      random_.Chance(kMachineCrashChance) ? CrashKind::kMachine : CrashKind::kProcess;
-  world_->Tell(absl::StrFormat("%s crashes%s, for %.3f s", process.name(),
+  Random dice = episode.dice;
+  const bool with_machine =
+      episode.kind != FaultKind::kSyncError && dice.Chance(kMachineCrashChance);
+  const CrashKind kind = with_machine ? CrashKind::kMachine : CrashKind::kProcess;
+  world_->Tell(absl::StrFormat("%s crashes%s%s, for %.3f s", process.name(),
                                kind == CrashKind::kMachine ? " with its machine" : "",
-                               ToSeconds(down_for)));
+                               episode.kind == FaultKind::kCrash
+                                   ? ""
+                                   : absl::StrCat(" (", std::string(ToString(episode.kind)), ")"),
+                               ToSeconds(episode.length)));
+  if (episode.kind == FaultKind::kTornWrite) process.disk().TearNext();
   process.Crash(kind);
-  world_->After(world_->loop(), down_for, [this, number] {
+  if (episode.kind == FaultKind::kAmnesia) process.disk().Wipe();
+  if (episode.kind == FaultKind::kOldDisk) process.disk().Restore(*old_disks_[number]);
+  BringUp(number, episode);
+}
+
+void Faults::BringUp(int number, const Episode& episode) {
+  world_->After(world_->loop(), episode.length, [this, number] {
     is_victim_[number] = false;
+    unhealthy_until_[number] = world_->now() + kRecovery;
     SimProcess& process = cluster_->Process(number);
     if (process.up()) return;
     world_->Tell(absl::StrCat(process.name(), " starts again"));
@@ -224,53 +414,62 @@ void Faults::CrashWhenBusy(int number, int tries, Duration down_for) {
   });
 }
 
+void Faults::EndOfDrain(int number, int crashes) {
+  const SimProcess& process = cluster_->Process(number);
+  if (process.crashes() == crashes || !process.up()) {
+    world_->After(world_->loop(), 50ms, [this, number, crashes] { EndOfDrain(number, crashes); });
+    return;
+  }
+  is_victim_[number] = false;
+  unhealthy_until_[number] = world_->now() + kRecovery;
+}
+
+PathConditions Faults::PathOf(uint16_t from, uint16_t to) const {
+  PathConditions path = weather_;
+  for (const Episode& episode : episodes_) {
+    if (std::find(episode.cuts.begin(), episode.cuts.end(), Cut(from, to)) != episode.cuts.end()) {
+      path.up = false;
+    }
+    const bool touched = episode.other != 0 ? episode.IsLink(from, to)
+                                            : episode.Touches(from) || episode.Touches(to);
+    if (!touched) continue;
+    const Duration late(static_cast<int64_t>(episode.strength * 200e6));
+    switch (episode.kind) {
+      case FaultKind::kDelay:
+        path.delay += late;
+        path.jitter += late;
+        break;
+      case FaultKind::kReorder:
+        path.reorder = std::max(path.reorder, episode.strength * 0.5);
+        break;
+      case FaultKind::kDuplicate:
+        path.duplicate = std::max(path.duplicate, episode.strength * 0.5);
+        break;
+      case FaultKind::kLoss:
+        path.loss = std::max(path.loss, episode.strength * 0.2);
+        break;
+      case FaultKind::kSlowLink:
+        path.delay += 5 * late;  // Up to 1 s, and 2-40 kB a second.
+        path.bytes_per_second = static_cast<uint64_t>(2000 / episode.strength);
+        break;
+      default:
+        break;
+    }
+  }
+  return path;
+}
+
 void Faults::Apply() {
   const auto processes = static_cast<uint16_t>(cluster_->processes());
   for (uint16_t from = 1; from <= processes; ++from) {
     for (uint16_t to = 1; to <= processes; ++to) {
-      if (from == to) continue;
-      PathConditions path = weather_;
-      for (const Episode& episode : episodes_) {
-        const bool from_in = episode.Touches(from);
-        const bool to_in = episode.Touches(to);
-        const bool touched = from_in || to_in;
-        switch (episode.kind) {
-          case FaultKind::kDelay:
-            if (!touched) break;
-            path.delay += Duration(static_cast<int64_t>(episode.strength * 200e6));
-            path.jitter += Duration(static_cast<int64_t>(episode.strength * 200e6));
-            break;
-          case FaultKind::kReorder:
-            if (touched) path.reorder = std::max(path.reorder, episode.strength * 0.5);
-            break;
-          case FaultKind::kDuplicate:
-            if (touched) path.duplicate = std::max(path.duplicate, episode.strength * 0.5);
-            break;
-          case FaultKind::kLoss:
-            if (touched) path.loss = std::max(path.loss, episode.strength * 0.2);
-            break;
-          case FaultKind::kOneWayCut: {
-            const bool cut_here = episode.outward
-                                      ? from_in && (episode.other == 0 || episode.other == to)
-                                      : to_in && (episode.other == 0 || episode.other == from);
-            if (cut_here) path.up = false;
-            break;
-          }
-          case FaultKind::kIsolate:
-          case FaultKind::kPartition:
-            if (from_in != to_in) path.up = false;
-            break;
-          default:
-            break;
-        }
-      }
-      cluster_->net().SetPath(from, to, path);
+      if (from != to) cluster_->net().SetPath(from, to, PathOf(from, to));
     }
   }
   for (int i = 1; i <= cluster_->nodes(); ++i) {
     DiskConditions disk;
     for (const Episode& episode : episodes_) {
-      if (!IsOfDisks(episode.kind) || !episode.Touches(static_cast<uint16_t>(i))) continue;
+      if (!TraitsOf(episode.kind).of_disk || !episode.Touches(static_cast<uint16_t>(i))) continue;
       if (episode.kind == FaultKind::kFullDisk) disk.full = true;
       if (episode.kind == FaultKind::kFailingCommits) disk.commit_failure = episode.strength * 0.3;
       if (episode.kind == FaultKind::kSlowDisk) {
@@ -300,18 +499,22 @@ void Faults::Heal() {
 void Faults::Note(const Episode& episode, bool begins) {
   world_->Trace(TraceKind::kFault, static_cast<uint64_t>(episode.kind), begins, episode.id);
   if (!world_->keeps_story()) return;
+  auto name = [&](int process) { return cluster_->Process(process).name(); };
   const std::string whom =
       episode.processes.empty()
           ? "everybody"
           : absl::StrJoin(episode.processes, " and ", [&](std::string* out, int process) {
-              absl::StrAppend(out, cluster_->Process(process).name());
+              absl::StrAppend(out, name(process));
             });
   std::string detail;
-  if (episode.kind == FaultKind::kOneWayCut) {
-    detail = absl::StrCat(episode.outward ? ", out to " : ", in from ",
-                          episode.other == 0 ? "all" : cluster_->Process(episode.other).name());
-  } else if (!MakesVictim(episode.kind)) {
-    detail = absl::StrFormat(", strength %.2f", episode.strength);
+  if (episode.other != 0) absl::StrAppend(&detail, ", to ", name(episode.other));
+  if (!episode.cuts.empty()) {
+    absl::StrAppend(&detail,
+                    ", cut: ", absl::StrJoin(episode.cuts, " ", [](std::string* out, Cut cut) {
+                      absl::StrAppend(out, cut.first, ">", cut.second);
+                    }));
+  } else if (!TraitsOf(episode.kind).makes_victim) {
+    absl::StrAppend(&detail, absl::StrFormat(", strength %.2f", episode.strength));
   }
   world_->Tell(absl::StrFormat("%s %s: %s%s", begins ? "begins" : "ends", ToString(episode.kind),
                                whom, begins ? detail : ""));

@@ -2,72 +2,96 @@
 
 #include <array>
 #include <cstdint>
-#include <string_view>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "sim/cluster.h"
+#include "sim/cuts.h"
+#include "sim/fault_kind.h"
 
 namespace annulus::sim {
 
-enum class FaultKind : uint8_t {
-  kDelay,      // Everything to or from one process, or everywhere, is late.
-  kReorder,    // Messages overtake each other.
-  kDuplicate,  // Messages arrive twice.
-  kLoss,       // Messages vanish.
-  kOneWayCut,  // One direction between two processes, or all out of or into one.
-  kIsolate,    // One process is cut off from all others.
-  kPartition,  // Two sides that do not hear each other.
-  kCrash,      // A process dies, its disk forgets what was not synced, and it comes back.
-  kPause,      // A process stands still, and goes on as if nothing had been.
-  kSlowDisk,
-  kFullDisk,
-  kFailingCommits,  // Some commits of one disk fail.
-  kCount,
+struct FaultOptions {
+  // Kinds that do not happen, as bits.
+  uint32_t without = 0;
+  // Where given, no other episodes happen than these, by their numbers: to narrow a failure down.
+  std::optional<std::vector<uint64_t>> only_episodes;
+  // Never two faults at once, each about one process, disk, link or clock, with time to recover
+  // behind it; and no weather. This is what promise 5 speaks of.
+  bool one_at_a_time = false;
 };
-inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kCount);
-std::string_view ToString(FaultKind kind);
 
 // Which faults a run meets, and when: drawn from the seed, one episode after the other and some at
 // once, so that the quorums of most items usually survive: as a rule at most one process is down,
 // paused or cut off at a time. Each run has its own weather besides: some loss, duplicates and
 // reordering all the time.
 //
+// Every episode draws from dice of its own, so that leaving one out changes no other.
 // Faults come to an end with Heal, and nothing begins after it.
 class Faults {
  public:
-  // `without`: the kinds that do not happen, as bits.
-  Faults(Cluster* cluster, uint32_t without);
+  Faults(Cluster* cluster, FaultOptions options);
 
   void Start();
-  // Ends all faults: paths and disks as new, every process up.
+  // Ends all faults: paths, disks and clocks as new, every process up.
   void Heal();
 
   uint32_t count(FaultKind kind) const { return counts_[static_cast<size_t>(kind)]; }
-  // In how many crashes a disk lost something is SimDisk's to tell.
+  // Numbers of the episodes that took place, ascending.
+  const std::vector<uint64_t>& took_place() const { return took_place_; }
+
+  bool one_at_a_time() const { return options_.one_at_a_time; }
+  // Whether nothing was wrong with the process itself since then: no fault of its node, of all its
+  // links, of its standing up. Its disk, its clock, or one of its links may have failed.
+  bool WasHealthy(int process, Instant since) const;
 
  private:
   struct Episode {
     uint64_t id;
     FaultKind kind;
+    Random dice;
+    Duration length{0};
     std::vector<int> processes;  // Whom it is about; empty: everybody.
-    int other = 0;               // Of a one-way cut: the other end, or 0 for all.
-    bool outward = true;
-    double strength = 0;  // In (0, 1].
+    int other = 0;               // Of a link: the other end.
+    double strength = 0;         // In (0, 1].
+    Cuts cuts;
     bool Touches(uint16_t process) const;
+    bool IsLink(uint16_t a, uint16_t b) const;
   };
 
-  void ScheduleNext();
-  void Begin();
+  void ScheduleNext(Duration wait);
+  // Returns how long it goes on, recovery included; 0 where it does not take place.
+  Duration Begin(uint64_t id);
   void End(uint64_t id);
-  void CrashWhenBusy(int process, int tries, Duration down_for);
+  bool IsWanted(const Episode& episode) const;
+  // Whom it is about, and how. False where it cannot happen now.
+  bool Aim(Episode* episode);
+  bool AimAtVictim(Episode* episode);
+  // For kinds that happen at one moment; false for the others.
+  bool Strike(const Episode& episode);
+  void RunSwizzle(const Episode& episode);
+  void StartClock(Episode* episode);
+  void StopClock(const Episode& episode);
+
+  enum class Moment : uint8_t { kAny, kUnsynced, kInSync, kInSyncOfSeveral };
+  // Takes the process down at such a moment of its disk, or when it never comes, and up again.
+  void TakeDown(const Episode& episode, Moment moment);
+  void TakeDownAt(Moment moment, int tries, const Episode& episode);
+  void BringUp(int process, const Episode& episode);
+  void EndOfDrain(int process, int crashes);
+
   // Writes the sum of the weather and all episodes to paths and disks.
   void Apply();
-  int PickVictim();
-  Duration Between(Duration low, Duration high);
+  PathConditions PathOf(uint16_t from, uint16_t to) const;
+  int AnyProcess(Random* dice) const;
+  Duration Between(Random* dice, Duration low, Duration high) const;
   void Note(const Episode& episode, bool begins);
 
   Cluster* cluster_;
   World* world_;
+  FaultOptions options_;
   Random random_;
   PathConditions weather_;
   std::array<double, kFaultKinds> weights_;
@@ -76,7 +100,11 @@ class Faults {
   uint64_t last_id_ = 0;
   std::vector<Episode> episodes_;
   std::vector<bool> is_victim_;  // By process: down, paused, cut off, or about to be.
+  // By process: until when something is wrong with it; kForever while its end is not known.
+  std::vector<Instant> unhealthy_until_;
   std::array<uint32_t, kFaultKinds> counts_{};
+  std::vector<uint64_t> took_place_;
+  std::vector<std::shared_ptr<const SimDisk::Image>> old_disks_;  // By process.
 };
 
 }  // namespace annulus::sim

@@ -19,7 +19,7 @@ struct FleetOptions {
 // come in the order of their seeds, one call each, in this process; the rest is called off where
 // the call returns false.
 //
-// Here and in main.cc alone the simulator touches the real world.
+// Here and in tool/ alone the simulator touches the real world.
 void RunFleet(const FleetOptions& options, const std::function<bool(const RunReport&)>& on_report);
 
 }  // namespace annulus::sim

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/checker.h"
@@ -13,15 +15,32 @@ namespace annulus::sim {
 struct RunOptions {
   bool sync = true;
   bool keep_story = false;
-  // Fault kinds that do not happen, as bits: to narrow a failure down.
+
+  // To narrow a failure down. Fault kinds that do not happen, as bits;
   uint32_t without = 0;
+  // the only episodes of faults that do, by their numbers;
+  std::optional<std::vector<uint64_t>> only_episodes;
+  // and limits of the workload; 0: as drawn.
+  int clients_max = 0;
+  int operations_max = 0;
+  int keys_max = 0;
 };
+
+// What has to happen in enough of the seeds, or they prove too little.
+enum class Sight : uint8_t {
+  kSiblings,    // A read that shows more than one value.
+  kLostWrites,  // A crash that forgets what was not synced.
+  kPromised,    // One fault at a time, and requests that promise 5 speaks of.
+  kCount,
+};
+inline constexpr int kSights = static_cast<int>(Sight::kCount);
+std::string_view ToString(Sight sight);
 
 // What one seed came to.
 struct RunReport {
   uint64_t seed = 0;
-  std::vector<std::string> violations;  // One line each.
-  std::string violation_history;        // Of the first violation's item.
+  std::vector<std::string> violations;         // One line each.
+  std::vector<std::string> violation_history;  // Of the first violation's item, a line each.
   std::vector<std::string> story;
   uint64_t trace_hash = 0;
 
@@ -41,6 +60,8 @@ struct RunReport {
   uint64_t several_minters = 0;
   uint64_t exempted = 0;
   std::array<uint32_t, kFaultKinds> faults{};
+  std::array<uint64_t, kSights> sights{};  // How often each was seen.
+  std::vector<uint64_t> episodes;          // Of faults: the numbers of those that took place.
 };
 
 // A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final

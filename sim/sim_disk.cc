@@ -18,6 +18,8 @@ constexpr Duration kFlushEvery = 1s;
 constexpr double kReadCached = 0.7;
 constexpr Duration kReadMax = 300us;
 constexpr double kForgetAllChance = 0.5;
+// Damage that the store does not notice, and that the checksums of what it stores must.
+constexpr double kSilentDamageChance = 0.5;
 
 Duration UpTo(Random* random, Duration limit) {
   return Duration(static_cast<int64_t>(random->Below(static_cast<uint64_t>(limit.count()) + 1)));
@@ -31,6 +33,14 @@ uint64_t HashOf(const StorageBatch& batch) {
     h ^= h >> 31;
   }
   return h;
+}
+
+// As StorageWrite::mixes says.
+void Mix(Bytes* into, BytesView bytes) {
+  constexpr size_t kSize = sizeof(uint64_t);
+  into->resize(kSize, '\0');
+  ANNULUS_CHECK(bytes.size() == kSize);
+  for (size_t i = 0; i < kSize; ++i) (*into)[i] = static_cast<char>((*into)[i] ^ bytes[i]);
 }
 
 bool OnlyRemoves(const StorageBatch& batch) {
@@ -58,6 +68,53 @@ size_t SimDisk::unsynced() const {
   return batches;
 }
 
+size_t SimDisk::in_sync() const { return open_ == nullptr ? 0 : open_->in_sync_.size(); }
+
+std::optional<SimDisk::Place> SimDisk::Damage(Random* random) {
+  // What has more entries is hit more often; identity and layout are small.
+  static constexpr ColumnFamily kDamaged[] = {ColumnFamily::kData, ColumnFamily::kHint};
+  size_t entries = 0;
+  for (const ColumnFamily family : kDamaged) entries += map(family).size();
+  if (entries == 0) return std::nullopt;
+  size_t index = random->Below(entries);
+  const bool silent = random->Chance(kSilentDamageChance);
+  for (const ColumnFamily family : kDamaged) {
+    if (index >= map(family).size()) {
+      index -= map(family).size();
+      continue;
+    }
+    const auto entry = std::next(map(family).begin(), static_cast<std::ptrdiff_t>(index));
+    if (silent && !entry->second.empty()) {
+      const uint64_t bit = random->Below(entry->second.size() * 8);
+      entry->second[bit / 8] = static_cast<char>(entry->second[bit / 8] ^ (1 << (bit % 8)));
+    } else {
+      damaged_.emplace(family, entry->first);
+    }
+    ++stats_.values_damaged;
+    return Place{family, entry->first};
+  }
+  return std::nullopt;
+}
+
+absl::Status SimDisk::Readable(ColumnFamily family, const Bytes& key) {
+  if (!damaged_.contains({family, key})) return absl::OkStatus();
+  ++stats_.damage_met;
+  return absl::DataLossError("a block of the store is damaged");
+}
+
+std::shared_ptr<const SimDisk::Image> SimDisk::Snapshot() const {
+  // What was acknowledged without a sync may be missing from a copy; with syncs nothing is.
+  return std::make_shared<Image>(Image{maps_});
+}
+
+void SimDisk::Restore(const Image& image) {
+  ANNULUS_CHECK(open_ == nullptr);
+  maps_ = image.maps;
+  damaged_.clear();
+}
+
+void SimDisk::Wipe() { Restore(Image{}); }
+
 std::optional<Bytes> SimDisk::Peek(ColumnFamily family, BytesView key) const {
   const auto found = map(family).find(key);
   if (found == map(family).end()) return std::nullopt;
@@ -67,12 +124,15 @@ std::optional<Bytes> SimDisk::Peek(ColumnFamily family, BytesView key) const {
 void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
   for (const StorageWrite& write : batch) {
     Map& map = this->map(write.family);
+    if (!damaged_.empty()) damaged_.erase({write.family, write.key});
     if (undo != nullptr) {
       const auto old = map.find(write.key);
       undo->push_back({write.family, write.key,
                        old == map.end() ? std::nullopt : std::optional<Bytes>(old->second)});
     }
-    if (write.value.has_value()) {
+    if (write.mixes) {
+      Mix(&map[write.key], *write.value);
+    } else if (write.value.has_value()) {
       map[write.key] = *write.value;
     } else {
       map.erase(write.key);
@@ -105,9 +165,12 @@ SimStorage::~SimStorage() {
     for (const Pending& pending : in_sync_) unsynced.push_back(&pending);
     for (const Pending& pending : queued_) unsynced.push_back(&pending);
     if (!unsynced.empty()) {
-      const size_t kept = random.Chance(kForgetAllChance)
+      const bool tear = std::exchange(disk_->tear_next_, false) && unsynced.size() > 1;
+      const size_t kept = tear ? 1 + static_cast<size_t>(random.Below(unsynced.size() - 1))
+                          : random.Chance(kForgetAllChance)
                               ? 0
                               : static_cast<size_t>(random.Below(unsynced.size() + 1));
+      disk_->stats_.groups_torn += kept > 0 && kept < in_sync_.size();
       for (size_t i = 0; i < kept; ++i) {
         if (!unsynced[i]->fails) disk_->Apply(unsynced[i]->batch, nullptr);
       }
@@ -134,12 +197,12 @@ std::optional<Duration> SimStorage::ReadWait() {
 void SimStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
   const std::optional<Duration> wait = ReadWait();
   if (!wait.has_value()) {
-    done(disk_->Peek(family, key));
+    done(Value(family, key));
     return;
   }
   disk_->world_->After(loop_, *wait,
                        [this, family, key = std::move(key), done = std::move(done)]() mutable {
-                         done(disk_->Peek(family, key));
+                         done(Value(family, key));
                        });
 }
 
@@ -157,8 +220,14 @@ void SimStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t e
                        });
 }
 
-StoragePage SimStorage::Page(ColumnFamily family, const Bytes& begin, const Bytes& end,
-                             size_t entries_max, size_t bytes_max) const {
+absl::StatusOr<std::optional<Bytes>> SimStorage::Value(ColumnFamily family, const Bytes& key) {
+  if (absl::Status readable = disk_->Readable(family, key); !readable.ok()) return readable;
+  return disk_->Peek(family, key);
+}
+
+absl::StatusOr<StoragePage> SimStorage::Page(ColumnFamily family, const Bytes& begin,
+                                             const Bytes& end, size_t entries_max,
+                                             size_t bytes_max) {
   StoragePage page;
   const SimDisk::Map& map = disk_->map(family);
   size_t bytes = 0;
@@ -167,6 +236,8 @@ StoragePage SimStorage::Page(ColumnFamily family, const Bytes& begin, const Byte
       page.more = true;
       break;
     }
+    absl::Status readable = disk_->Readable(family, entry->first);
+    if (!readable.ok()) return readable;
     page.entries.emplace_back(entry->first, entry->second);
     bytes += entry->first.size() + entry->second.size();
   }

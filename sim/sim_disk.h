@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -21,13 +23,20 @@ namespace annulus::sim {
 //   all that was queued when it began; what arrives meanwhile shares the next. Order is kept, and
 //   nothing is readable before it is acknowledged.
 // - A crash forgets what was not synced: half the time all of it, else a prefix of the batches, in
-//   order, made it to the disk without anybody knowing.
+//   order, made it to the disk without anybody knowing. Of a batch that was torn nothing is left:
+//   recovery drops the log's tail, so that batches stay atomic. `TearNext` makes sure that the next
+//   crash tears a group of batches in two.
+//   A sync that fails is a crash in its middle, since it ends the process (env/storage.h).
 // - With sync off a batch is acknowledged and readable when it is written to memory; the disk
 // follows
 //   every second or so, and a crash forgets what it had not reached.
 // - Full: a commit is RESOURCE_EXHAUSTED, with nothing written; unless it only removes keys.
 // - `commit_failure`: that share of the commits fails in the same way, at their sync, while those
 //   beside them succeed.
+// - A damaged value is DATA_LOSS to all who read it, alone or in a range, until it is written
+// again;
+//   or comes back altered, which the record's own checksum shows.
+// - The whole disk can be wiped, and put back to an older state, while no process has it open.
 // - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
 // by
 //   then.
@@ -47,6 +56,9 @@ class SimDisk {
     uint64_t failed_commits = 0;
     uint64_t lost_batches = 0;  // Forgotten by crashes,
     uint64_t crashes_that_lost = 0;
+    uint64_t groups_torn = 0;  // Of which a crash kept a part.
+    uint64_t values_damaged = 0;
+    uint64_t damage_met = 0;  // Reads that came across it.
   };
 
   SimDisk(World* world, uint16_t process, bool sync);
@@ -60,13 +72,32 @@ class SimDisk {
   const Stats& stats() const { return stats_; }
   // Batches that a crash at this moment could forget.
   size_t unsynced() const;
+  // Of these, how many the running sync carries.
+  size_t in_sync() const;
+
+  void TearNext() { tear_next_ = true; }
+
+  // A value somewhere, and how it is damaged: drawn from `random`. Nullopt where there is none.
+  struct Place {
+    ColumnFamily family;
+    Bytes key;
+  };
+  std::optional<Place> Damage(Random* random);
+
+  // Everything on it, readable or not. REQUIRES for Restore and Wipe: no process has it open.
+  struct Image;
+  std::shared_ptr<const Image> Snapshot() const;
+  void Restore(const Image& image);
+  void Wipe();
+  // In order.
+  using Map = std::map<Bytes, Bytes, std::less<>>;
+  const Map& Entries(ColumnFamily family) const { return map(family); }
   // For tests: what lies on the disk, and what a reader sees.
   std::optional<Bytes> Peek(ColumnFamily family, BytesView key) const;
 
  private:
   friend class SimStorage;
 
-  using Map = std::map<Bytes, Bytes, std::less<>>;
   struct Undo {
     ColumnFamily family;
     Bytes key;
@@ -76,17 +107,25 @@ class SimDisk {
   Map& map(ColumnFamily family) { return maps_[static_cast<size_t>(family)]; }
   const Map& map(ColumnFamily family) const { return maps_[static_cast<size_t>(family)]; }
   void Apply(const StorageBatch& batch, std::vector<Undo>* undo);
+  // OK, or that the value is damaged.
+  absl::Status Readable(ColumnFamily family, const Bytes& key);
 
   World* world_;
   uint16_t process_;
   bool sync_;
   Random random_;
   DiskConditions conditions_;
-  std::array<Map, kColumnFamilies> maps_;  // As a reader sees them.
+  std::array<Map, kColumnFamilies> maps_;             // As a reader sees them.
+  std::set<std::pair<ColumnFamily, Bytes>> damaged_;  // What the store itself notices.
+  bool tear_next_ = false;
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;
   SimStorage* open_ = nullptr;
   Stats stats_;
+};
+
+struct SimDisk::Image {
+  std::array<Map, kColumnFamilies> maps;
 };
 
 class SimStorage final : public Storage {
@@ -114,8 +153,9 @@ class SimStorage final : public Storage {
   void StartSync();
   void FinishSync();
   void Flush();
-  StoragePage Page(ColumnFamily family, const Bytes& begin, const Bytes& end, size_t entries_max,
-                   size_t bytes_max) const;
+  absl::StatusOr<std::optional<Bytes>> Value(ColumnFamily family, const Bytes& key);
+  absl::StatusOr<StoragePage> Page(ColumnFamily family, const Bytes& begin, const Bytes& end,
+                                   size_t entries_max, size_t bytes_max);
   // Nullopt: at once.
   std::optional<Duration> ReadWait();
 

@@ -87,6 +87,47 @@ TEST_P(SimDiskTest, ACrashKeepsAPrefixOfWhatWasNotSynced) {
   for (const absl::Status& status : statuses_) EXPECT_FALSE(status.ok());
 }
 
+TEST_P(SimDiskTest, ATornGroupLosesItsTailAndKeepsItsFront) {
+  Open();
+  for (char i = 'a'; i <= 'e'; ++i) Put(Bytes(1, i), "v");
+  disk_->TearNext();
+  Crash();
+  EXPECT_NE(disk_->Peek(kData, "a"), std::nullopt);
+  EXPECT_EQ(disk_->Peek(kData, "e"), std::nullopt);
+  EXPECT_EQ(disk_->stats().crashes_that_lost, 1u);
+}
+
+TEST_P(SimDiskTest, ADamagedValueIsReportedOrAlteredUntilItIsWrittenAgain) {
+  Open();
+  Put("k", "value");
+  world_.RunFor(50ms);
+  Random random(GetParam());
+  EXPECT_EQ(disk_->Damage(&random)->key, "k");
+  absl::StatusOr<std::optional<Bytes>> read = std::nullopt;
+  storage_->Read(kData, "k",
+                 [&](absl::StatusOr<std::optional<Bytes>> found) { read = std::move(found); });
+  world_.RunFor(1ms);
+  EXPECT_TRUE(absl::IsDataLoss(read.status()) || **read != "value");
+  Put("k", "value");
+  world_.RunFor(50ms);
+  EXPECT_EQ(Get("k"), "value");
+}
+
+TEST_P(SimDiskTest, ADiskCanBePutBackOrWiped) {
+  Open();
+  Put("k", "old");
+  world_.RunFor(50ms);
+  const std::shared_ptr<const SimDisk::Image> image = disk_->Snapshot();
+  Put("k", "new");
+  world_.RunFor(50ms);
+  Crash();
+  disk_->Restore(*image);
+  EXPECT_EQ(disk_->Peek(kData, "k"), "old");
+  disk_->Wipe();
+  EXPECT_EQ(disk_->Peek(kData, "k"), std::nullopt);
+  Reopen();
+}
+
 TEST_P(SimDiskTest, WritesThatArriveDuringASyncShareTheNext) {
   Open();
   Put("a", "1");
@@ -142,6 +183,39 @@ TEST_P(SimDiskTest, AFailedCommitLeavesItsNeighboursAlone) {
   EXPECT_TRUE(statuses_[2].ok());
   EXPECT_EQ(Get("bad"), std::nullopt);
   EXPECT_EQ(Get("good"), "v");
+}
+
+TEST_P(SimDiskTest, MixedWritesAddUpAndAreUndone) {
+  Open(/*sync=*/false);
+  auto mix = [this](uint64_t number) {
+    Bytes bytes;
+    PutFixed64(&bytes, number);
+    storage_->Commit(
+        {{.family = ColumnFamily::kTree, .key = "leaf", .value = bytes, .mixes = true}},
+        [](absl::Status status) { EXPECT_TRUE(status.ok()); });
+  };
+  auto leaf = [this] {
+    uint64_t number = 0;
+    const std::optional<Bytes> bytes = disk_->Peek(ColumnFamily::kTree, "leaf");
+    if (bytes.has_value()) ByteReader(*bytes).Fixed64(&number);
+    return number;
+  };
+  world_.At(loop_, world_.now(), [&] {
+    mix(5);
+    mix(0x8000000000000001u);
+  });
+  world_.RunFor(2s);  // The disk has followed.
+  EXPECT_EQ(leaf(), 0x8000000000000004u);
+  world_.At(loop_, world_.now(), [&] {
+    mix(16);
+    mix(32);
+  });
+  world_.RunFor(100ms);
+  EXPECT_EQ(leaf(), 0x8000000000000034u);
+  Crash();
+  Reopen();
+  EXPECT_NE(leaf(), 0x8000000000000034u);
+  EXPECT_EQ(leaf() & ~uint64_t{16}, 0x8000000000000004u);
 }
 
 TEST_P(SimDiskTest, RangesComeInPages) {

@@ -35,9 +35,13 @@ class FieldHasher {
   FieldHasher& operator()(uint64_t value) {
     h_ = (h_ ^ value) * 0x9fb21c651e98df25u;
     h_ ^= h_ >> 29;
+    bytes_ += 4;
     return *this;
   }
-  FieldHasher& operator()(BytesView bytes) { return (*this)(Hash64(bytes)); }
+  FieldHasher& operator()(BytesView bytes) {
+    bytes_ += bytes.size();
+    return (*this)(Hash64(bytes));
+  }
   FieldHasher& operator()(const Bytes& bytes) { return (*this)(BytesView(bytes)); }
   FieldHasher& operator()(const Item& item) {
     return (*this)(item.bucket)(item.key)(item.sort_key);
@@ -48,10 +52,11 @@ class FieldHasher {
     return (*this)(encoded);
   }
   FieldHasher& operator()(const RequestId& id) { return (*this)(BytesView(id.data(), id.size())); }
-  uint64_t value() const { return h_; }
+  Gist gist() const { return {h_, bytes_}; }
 
  private:
   uint64_t h_ = 0x2545f4914f6cdd1du;
+  uint64_t bytes_ = 0;
 };
 
 struct HashFields {
@@ -64,16 +69,19 @@ struct HashFields {
   void operator()(const PingRequest&) {}
   void operator()(const PingReply& m) { (*h)(m.incarnation.value())(m.layout_version.value()); }
   void operator()(const ForwardRequest& m) {
-    (*h)(m.item)(m.value)(m.tombstone)(m.blind_delete)(m.context)(m.request_id)(m.acks_required);
+    (*h)(m.item)(m.value)(m.tombstone)(m.blind_delete)(m.context)(m.request_id)(m.acks_required)(
+        m.sloppy)(m.fallback_for.value());
   }
   void operator()(const ForwardReply& m) {
     (*h)(m.dot.actor.value())(m.dot.counter)(m.context)(m.acks.primaries)(m.acks.fallbacks);
   }
-  void operator()(const ReplicateRequest& m) { (*h)(m.item)(m.record)(m.epoch.value()); }
+  void operator()(const ReplicateRequest& m) {
+    (*h)(m.item)(m.record)(m.epoch.value())(m.hint_for.value())(m.counted);
+  }
   void operator()(const ReplicateReply& m) { (*h)(m.durable); }
   void operator()(const ReadRequest& m) { (*h)(m.item)(m.whole_up_to_bytes); }
   void operator()(const ReadReply& m) {
-    (*h)(m.found)(m.digest)(m.epoch.value());
+    (*h)(m.found)(m.digest)(m.epoch.value())(m.rebuilding);
     if (m.record.has_value()) (*h)(*m.record);
   }
   void operator()(const RangeRequest& m) {
@@ -87,22 +95,22 @@ struct HashFields {
 
 }  // namespace
 
-uint64_t HashOf(const PeerRequest& request) {
+Gist GistOf(const PeerRequest& request) {
   FieldHasher h;
   h(request.index());
   std::visit(HashFields{&h}, request);
-  return h.value();
+  return h.gist();
 }
 
-uint64_t HashOf(const PeerResult& result) {
+Gist GistOf(const PeerResult& result) {
   FieldHasher h;
   if (!result.ok()) {
     h(100 + static_cast<uint64_t>(result.status().code()))(std::string(result.status().message()));
-    return h.value();
+    return h.gist();
   }
   h(50 + result->index());
   std::visit(HashFields{&h}, *result);
-  return h.value();
+  return h.gist();
 }
 
 // A line of one process to an address.
@@ -139,7 +147,9 @@ class SimLink final : public Link {
     message->connection = connection_;
     message->deadline = deadline == kForever ? kForever : loop->ToWorld(deadline);
     message->version = version;
-    message->hash = HashOf(request);
+    const Gist gist = GistOf(request);
+    message->hash = gist.hash;
+    message->bytes = gist.bytes;
     message->request = std::move(request);
     message->call = transport_->StartCall(this, deadline, std::move(done));
     net()->Send(std::move(message));
@@ -233,7 +243,9 @@ class SimNet::Replier {
     message->connection = connection_;
     message->is_reply = true;
     message->call = call_;
-    message->hash = HashOf(result);
+    const Gist gist = GistOf(result);
+    message->hash = gist.hash;
+    message->bytes = gist.bytes;
     message->reply = std::move(result);
     net->Send(std::move(message));
   }
@@ -341,10 +353,26 @@ void SimNet::Lose(ConnectionId id) {
   link->OnLost();
 }
 
-Duration SimNet::Latency(const PathConditions& path) {
-  Duration latency = kLatencyMin + UpTo(&random_, kLatencySpread) + path.delay;
+void SimNet::HalfOpen(uint16_t from, uint16_t to) {
+  for (ConnectionId id = 1; id < connections_.size(); ++id) {
+    Connection& connection = connections_[id];
+    if (!connection.alive || connection.half_open) continue;
+    if (process_of_[connection.from] != from || process_of_[connection.to] != to) continue;
+    connection.half_open = true;
+    LoseLater(id, kKeepalive + UpTo(&random_, kKeepalive / 4));
+  }
+}
+
+Duration SimNet::Latency(Path* path, uint64_t bytes) {
+  const PathConditions& now = path->now;
+  Duration latency = kLatencyMin + UpTo(&random_, kLatencySpread) + now.delay;
   if (random_.Chance(kLatencySpikeChance)) latency += UpTo(&random_, kLatencySpike);
-  if (path.jitter > Duration(0)) latency += UpTo(&random_, path.jitter);
+  if (now.jitter > Duration(0)) latency += UpTo(&random_, now.jitter);
+  if (now.bytes_per_second > 0) {
+    path->busy_until = std::max(path->busy_until, world_->now()) +
+                       Duration(static_cast<int64_t>(bytes * 1000000000 / now.bytes_per_second));
+    latency += path->busy_until - world_->now();
+  }
   return latency;
 }
 
@@ -354,6 +382,11 @@ void SimNet::Send(std::shared_ptr<Message> message) {
   const uint16_t from = process_of_[back ? connection.to : connection.from];
   const uint16_t to = process_of_[back ? connection.from : connection.to];
   const PathConditions& path = this->path(from, to);
+  if (connection.half_open) {
+    ++stats_.lost;
+    world_->Trace(TraceKind::kMessageLost, from, to, message->hash);
+    return;
+  }
   if (!path.up) {
     SendAgain(std::move(message), kSendAgainMin);
     return;
@@ -363,7 +396,7 @@ void SimNet::Send(std::shared_ptr<Message> message) {
     world_->Trace(TraceKind::kMessageLost, from, to, message->hash);
     return;
   }
-  Instant at = world_->now() + Latency(path);
+  Instant at = world_->now() + Latency(&paths_[Index(from, to)], message->bytes);
   if (path.reorder > 0 && random_.Chance(path.reorder)) {
     at += UpTo(&random_, kReorderedBy);
   } else {

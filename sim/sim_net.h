@@ -33,6 +33,9 @@ namespace annulus::sim {
 // - A paused process answers nothing; its peers give the connection up after `keepalive`. What
 // reached
 //   it meanwhile is handled when it goes on, however late.
+// - `bytes_per_second`: messages queue for the direction, one after the other.
+// - Half open: the connection is gone, and its caller does not know: what it sends vanishes, nobody
+//   is told, and after `keepalive` it is lost. New connections are as good as ever.
 // - Lost connections are dialled again, after 50 ms to 1 s. While there is none, calls fail
 // NOT_SENT.
 //
@@ -44,6 +47,7 @@ struct PathConditions {
   double loss = 0;
   double duplicate = 0;
   double reorder = 0;
+  uint64_t bytes_per_second = 0;  // 0: as many as there are.
 };
 
 class SimTransport;
@@ -82,6 +86,8 @@ class SimNet {
   // Both directions.
   void SetLink(uint16_t a, uint16_t b, PathConditions conditions);
   void HealAll();
+  // What stands from one to the other is half open from now on.
+  void HalfOpen(uint16_t from, uint16_t to);
 
   void set_watcher(ForwardWatcher* watcher) { watcher_ = watcher; }
   const Stats& stats() const { return stats_; }
@@ -97,12 +103,14 @@ class SimNet {
   struct Path {
     PathConditions now;
     uint32_t changes = 0;  // Of `up`.
+    Instant busy_until;    // With what was sent before, where bandwidth is short.
   };
   struct Connection {
     Instance from = 0;
     Instance to = 0;
     class SimLink* link = nullptr;  // Of the caller; null once it is gone.
     bool alive = false;
+    bool half_open = false;
     Instant last_arrival[2];  // There, and back.
   };
   struct Message {
@@ -116,12 +124,14 @@ class SimNet {
     // Of a reply.
     PeerResult reply = PeerReply(PingReply{});
     uint64_t hash = 0;
+    uint64_t bytes = 0;  // About; for bandwidth.
   };
   class Replier;
 
   size_t Index(uint16_t from, uint16_t to) const { return size_t{from} * processes_ + to; }
   SimTransport* Find(Instance instance) const { return transports_[instance]; }
-  Duration Latency(const PathConditions& path);
+  // Including the time for which the direction is busy.
+  Duration Latency(Path* path, uint64_t bytes);
 
   ConnectionId Connect(Instance from, Instance to, SimLink* link);
   // Tells the caller's link after `delay`, and drops what is under way.
@@ -194,8 +204,12 @@ class SimTransport final : public Transport {
   std::vector<uint32_t> free_calls_;
 };
 
-// Of every field, for the trace.
-uint64_t HashOf(const PeerRequest& request);
-uint64_t HashOf(const PeerResult& result);
+// A message in short: a hash of every field, for the trace; and about how many bytes it has.
+struct Gist {
+  uint64_t hash = 0;
+  uint64_t bytes = 0;
+};
+Gist GistOf(const PeerRequest& request);
+Gist GistOf(const PeerResult& result);
 
 }  // namespace annulus::sim

@@ -94,6 +94,29 @@ TEST_F(SimNetTest, ALostMessageMeetsItsDeadline) {
   EXPECT_EQ(handled_, 0);
 }
 
+TEST_F(SimNetTest, AHalfOpenConnectionSwallowsAllUntilKeepaliveTells) {
+  net_.HalfOpen(kCaller, kServer);
+  Call(10s);
+  world_.RunFor(SimNet::kKeepalive - 1ms);
+  EXPECT_TRUE(link_->Connected());
+  EXPECT_EQ(results_[0], std::nullopt);
+  world_.RunFor(1s);
+  EXPECT_EQ(results_[0], kReasonLinkLost);
+  EXPECT_EQ(handled_, 0);
+  Call(1s);  // Dialled again.
+  world_.RunFor(1s);
+  EXPECT_EQ(results_[1], "OK");
+}
+
+TEST_F(SimNetTest, AThinLinkCarriesOneMessageAfterTheOther) {
+  net_.SetPath(kCaller, kServer, {.bytes_per_second = 100});
+  for (int i = 0; i < 5; ++i) Call(1min);
+  world_.RunFor(60ms);
+  EXPECT_LT(handled_, 3);
+  world_.RunFor(1s);
+  EXPECT_EQ(handled_, 5);
+}
+
 TEST_F(SimNetTest, ADuplicateIsHandledTwiceAndDoneOnce) {
   net_.SetLink(kCaller, kServer, {.duplicate = 1});
   Call(1s);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/cluster.h"
+#include "sim/faults.h"
 #include "sim/history.h"
 
 namespace annulus::sim {
@@ -20,6 +21,12 @@ struct WorkloadOptions {
   Duration think_short = 30ms;
   Duration think_long = 15s;
   double think_long_chance = 0.08;
+  // So many times, evenly, all clients rest: what goes on in the background gets its chance, and
+  // what was old gets older.
+  int lulls = 2;
+  Duration lull = 40s;
+  // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
+  bool at_quorum = false;
 };
 
 // Clients in closed loops on a few hot items, each asking any process, at any level, in turn. What
@@ -31,13 +38,16 @@ struct WorkloadOptions {
 //   without a look at what others did (the interleaved writers of the classic case).
 // - documents: as registers, and deleted with a context, and written again.
 // - wiped documents: deleted blind, too. Of these the checker knows less.
+// - sessions: documents whose values expire.
+// - folders: registers under one key with sort keys of their own.
 //
 // Besides: batches (several operations of one client at once), scans of all items, retries of
 // unknown writes under their request id, values above and below the size at which replicas send
 // digests.
 class Workload {
  public:
-  Workload(Cluster* cluster, History* history, WorkloadOptions options);
+  // `faults` may be null, where there are none.
+  Workload(Cluster* cluster, const Faults* faults, History* history, WorkloadOptions options);
 
   // The clients begin to run, on the world's loop.
   void Start();
@@ -47,7 +57,7 @@ class Workload {
   void ReadAllOwners(Duration patience);
 
  private:
-  enum class Use : uint8_t { kCounter, kRegister, kDocument, kWiped };
+  enum class Use : uint8_t { kCounter, kRegister, kDocument, kWiped, kSession, kFolder };
 
   // What a client holds of one item.
   struct Held {
@@ -77,9 +87,15 @@ class Workload {
   int PickProcess(ClientState* client);
   ReplicaCount PickCount(Random* random, uint32_t* number);
   Duration PickTimeout(Random* random);
+  // Counts an operation; rests begin by this count.
+  void CountOne(ClientState* client);
   void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);
 
+  // Notes an attempt where promise 5 speaks of it: then the text of its error, else empty.
+  std::string Unserved(int process, Instant asked, const absl::Status& status);
+
   Cluster* cluster_;
+  const Faults* faults_;
   World* world_;
   History* history_;
   WorkloadOptions options_;
@@ -91,7 +107,10 @@ class Workload {
   // How the levels are mixed in this run: chances of ONE and of ALL; else QUORUM.
   double one_chance_ = 0;
   double all_chance_ = 0;
+  double sloppy_chance_ = 0;
   int running_ = 0;
+  int counted_ = 0;
+  Instant rest_until_;
   TaskGroup tasks_;
 };
 

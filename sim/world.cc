@@ -30,6 +30,7 @@ SimLoop::SimLoop(World* world, uint16_t process, ClockSkew skew)
     : world_(world),
       process_(process),
       skew_(skew),
+      started_(world->now()),
       rate_since_(world->now()),
       local_at_rate_(skew.boot) {}
 
@@ -52,21 +53,26 @@ void SimLoop::SetRate(int64_t ppm) {
   local_at_rate_ = Now().time_since_epoch();
   rate_since_ = world_->now();
   skew_.rate_ppm = ppm;
+  world_->RearmAllOf(this);
 }
 
 Instant SimLoop::Now() const { return ToLocal(world_->now()); }
 
 WallTime SimLoop::Wall() const {
-  const Duration since_boot = Now().time_since_epoch() - skew_.boot;
-  const Duration ahead = since_boot + skew_.wall_offset;
-  return WallTime{kWallEpochMicros + ahead.count() / 1000};
+  const Duration since_start = world_->now().time_since_epoch() + WallError();
+  return WallTime{kWallEpochMicros + since_start.count() / 1000};
+}
+
+Duration SimLoop::WallError() const {
+  const Duration local = Now().time_since_epoch() - skew_.boot;
+  return local - (world_->now() - started_) + skew_.wall_offset;
 }
 
 void SimLoop::Post(Job job) { world_->At(this, world_->now(), std::move(job)); }
 
 Loop::TimerId SimLoop::PostAt(Instant at, Job job) {
   if (at == kForever) at = ToLocal(world_->now() + 24h * 365);
-  return world_->At(this, ToWorld(at), std::move(job));
+  return world_->AtLocal(this, at, std::move(job));
 }
 
 void SimLoop::Cancel(TimerId timer) { world_->Cancel(timer); }
@@ -128,6 +134,20 @@ Loop::TimerId World::At(SimLoop* loop, Instant at, Job job) {
   return (static_cast<uint64_t>(generation) << 32) | slot;
 }
 
+Loop::TimerId World::AtLocal(SimLoop* loop, Instant local, Job job) {
+  const Loop::TimerId timer = At(loop, loop->ToWorld(local), std::move(job));
+  if (timer != 0) slots_[static_cast<uint32_t>(timer)].local = local;
+  return timer;
+}
+
+void World::RearmAllOf(SimLoop* loop) {
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot].loop != loop || slots_[slot].local == Instant::min()) continue;
+    const Instant at = std::max(now_, loop->ToWorld(slots_[slot].local));
+    Push(RoundUpToTick(at.time_since_epoch().count()), slot, slots_[slot].generation);
+  }
+}
+
 void World::Cancel(Loop::TimerId timer) {
   const uint32_t slot = static_cast<uint32_t>(timer);
   if (timer == 0 || slot >= slots_.size() || slots_[slot].loop == nullptr) return;
@@ -139,6 +159,7 @@ Job World::Release(uint32_t slot) {
   Job job = std::move(slots_[slot].job);
   slots_[slot].job = nullptr;
   slots_[slot].loop = nullptr;
+  slots_[slot].local = Instant::min();
   ++slots_[slot].generation;
   free_slots_.push_back(slot);
   return job;
@@ -201,6 +222,7 @@ bool World::Step() {
     loop->deferred_.emplace_back(entry.slot, entry.generation);
     return true;
   }
+  if (slots_[entry.slot].local > loop->Now()) return true;
   ++events_;
   {
     Job job = Release(entry.slot);

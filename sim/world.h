@@ -55,7 +55,12 @@ class SimLoop final : public Loop, public Clock {
 
   WallTime Wall() const override;
   void StepWall(Duration by) { skew_.wall_offset += by; }
+  // Faster than true time, in millionths, from now on. Timers keep to their instants: none runs
+  // before its own.
   void SetRate(int64_t ppm);
+  int64_t rate_ppm() const { return skew_.rate_ppm; }
+  // How far the wall clock is ahead of true time.
+  Duration WallError() const;
 
   // Between this process's monotonic clock and the world's. ToWorld rounds up: a job that runs at
   // ToWorld(t) finds Now() >= t.
@@ -80,6 +85,7 @@ class SimLoop final : public Loop, public Clock {
   World* world_;
   uint16_t process_;
   ClockSkew skew_;
+  Instant started_;            // World time.
   Instant rate_since_;         // World time from which rate_ppm holds,
   Duration local_at_rate_{0};  // and what the monotonic clock showed then.
   bool dead_ = false;
@@ -145,6 +151,9 @@ class World {
     Job job;
     SimLoop* loop = nullptr;  // Null: free.
     uint32_t generation = 1;
+    // Of a timer: the loop's own instant, before which it does not run. An entry that comes earlier
+    // is one from before the clock's rate changed: another stands for it.
+    Instant local = Instant::min();
   };
   struct Entry {
     int64_t at;
@@ -162,6 +171,9 @@ class World {
   bool Stale(const Entry& entry) const { return slots_[entry.slot].generation != entry.generation; }
   Job Release(uint32_t slot);
   void ReleaseAllOf(SimLoop* loop);
+  Loop::TimerId AtLocal(SimLoop* loop, Instant local, Job job);
+  // The loop's clock has another rate: its timers are due at other true times.
+  void RearmAllOf(SimLoop* loop);
   void EndTurn(SimLoop* loop);
 
   uint64_t seed_;

@@ -99,6 +99,40 @@ TEST(World, ClocksDifferButATimerIsNeverEarlyOnItsOwn) {
   }
 }
 
+TEST(World, TimersKeepToTheirClockWhenItsRateChanges) {
+  World world(1);
+  for (const int64_t ppm : {50000, -50000}) {
+    SimLoop* loop = world.NewLoop(1, {.boot = 77s});
+    int ran = 0;
+    const Instant at = loop->Now() + 10s;
+    loop->PostAt(at, [&] {
+      ++ran;
+      EXPECT_GE(loop->Now(), at);
+      EXPECT_LE(loop->Now() - at, 1ms);
+    });
+    const Loop::TimerId cancelled = loop->PostAt(at, [&] { ran += 100; });
+    world.RunFor(5s);
+    loop->SetRate(ppm);
+    loop->Cancel(cancelled);
+    world.RunFor(2s);
+    loop->SetRate(0);
+    world.RunFor(4s);
+    EXPECT_EQ(ran, 1);
+  }
+}
+
+TEST(World, AWallClockIsAsWrongAsItIsMade) {
+  World world(1);
+  world.RunFor(100s);
+  SimLoop* loop = world.NewLoop(1, {.boot = 5s, .wall_offset = 300ms});
+  EXPECT_EQ(loop->WallError(), 300ms);
+  loop->StepWall(-10min);
+  EXPECT_EQ(loop->WallError(), 300ms - 10min);
+  loop->SetRate(50000);
+  world.RunFor(10s);
+  EXPECT_EQ(loop->WallError(), 800ms - 10min);
+}
+
 TEST(World, TheTraceHashTellsRunsApart) {
   World a(1), b(1), c(1);
   a.Trace(TraceKind::kFault, 1, 2, 3);

@@ -18,12 +18,24 @@ enum class PlantedBug : uint8_t {
   kDeleteForgetsContext,          // A delete removes the record instead of leaving a tombstone.
   kQuorumCountsTwice,             // A second answer of one node counts as another node's.
   kWriteDropsAllSiblings,         // A write replaces siblings that its context does not cover.
-  kPutContextCoversAll,  // A put hands out the record's vector: it covers what nobody was shown.
-  kRepeatMintsAgain,     // A request id that is already held is minted again.
-  kReadAnswersFromOne,   // A read answers after the first replica, whatever R says.
-  kMergeForgetsVector,   // A merge keeps its own vector and not the other's.
-  kReplicaOverwrites,    // A replica stores what it is sent instead of merging it.
-  kFailedMintIsApplied,  // A write whose quorum failed is reported as applied.
+  kPutContextCoversAll,    // A put hands out the record's vector: it covers what nobody was shown.
+  kRepeatMintsAgain,       // A request id that is already held is minted again.
+  kReadAnswersFromOne,     // A read answers after the first replica, whatever R says.
+  kMergeForgetsVector,     // A merge keeps its own vector and not the other's.
+  kReplicaOverwrites,      // A replica stores what it is sent instead of merging it.
+  kFailedMintIsApplied,    // A write whose quorum failed is reported as applied.
+  kDigestIgnoresVersions,  // The digest of an item sees its values, not its dots and vector.
+  kLeafNotInBatch,         // A change is written without its leaf.
+  kAaeSkipsLeaf,           // Anti-entropy does not look at every leaf that differs.
+  kRepairOverwrites,       // A repair stores what it fetched instead of merging it.
+  kHintAcknowledgedEarly,  // A fallback acknowledges a hint before it is durable.
+  kCountedHintDropped,     // A counted hint goes before its target has confirmed it.
+  kHintLostAtRestart,      // A node forgets at its start what it keeps for others.
+  kFallbackCountsAsPrimary,   // A fallback's acknowledgement is taken for an owner's.
+  kReadRepairForgotten,       // A read does not make what it shows durable at R owners.
+  kReadRepairNotAwaited,      // It does not wait until it is.
+  kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
+  kExpiredIsShown,            // A read shows values that have expired.
   kCount,
 };
 

@@ -9,7 +9,11 @@ ProcessMetrics::ProcessMetrics(const std::string& version)
       layout_version_(registry_.Gauge("annulus_layout_version", "0 while there is no layout")),
       links_(registry_.Gauge("annulus_peer_links", "Links to peers")),
       links_up_(registry_.Gauge("annulus_peer_links_up", "Links to peers that stand")),
-      uptime_(registry_.Gauge("annulus_uptime_seconds", "Since the start of the process")) {
+      uptime_(registry_.Gauge("annulus_uptime_seconds", "Since the start of the process")),
+      faults_enabled_(registry_.Gauge("annulus_faults_enabled",
+                                      "1 where --enable-faults lets faults be set: never in "
+                                      "production")),
+      faults_active_(registry_.Gauge("annulus_faults_active", "Faults that are set now")) {
   registry_.Gauge("annulus_build_info", "What runs; always 1", {{"version", version}})->Set(1);
   for (int op = 0; op < kPublicOps; ++op) {
     const std::string name(ToString(static_cast<PublicOp>(op)));
@@ -43,6 +47,8 @@ void ProcessMetrics::Take(const Sample& sample) {
   links_->Set(static_cast<double>(sample.links));
   links_up_->Set(static_cast<double>(sample.links_up));
   uptime_->Set(ToSeconds(sample.uptime));
+  faults_enabled_->Set(sample.faults_enabled ? 1 : 0);
+  faults_active_->Set(static_cast<double>(sample.faults_active));
 }
 
 }  // namespace annulus

@@ -22,6 +22,8 @@ class ProcessMetrics {
     size_t links = 0;
     size_t links_up = 0;
     Duration uptime{0};
+    bool faults_enabled = false;
+    size_t faults_active = 0;
   };
   void Take(const Sample& sample);
 
@@ -43,6 +45,8 @@ class ProcessMetrics {
   MetricGauge* links_;
   MetricGauge* links_up_;
   MetricGauge* uptime_;
+  MetricGauge* faults_enabled_;
+  MetricGauge* faults_active_;
 };
 
 }  // namespace annulus

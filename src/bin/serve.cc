@@ -10,11 +10,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/faults/faulty_env.h"
 #include "adapters/grpc/admin_service.h"
 #include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/grpc_transport.h"
 #include "adapters/grpc/health_service.h"
 #include "adapters/grpc/kv_service.h"
+#include "adapters/grpc/peer_codec.h"
 #include "adapters/grpc/reflection_service.h"
 #include "adapters/grpc/server.h"
 #include "adapters/http/http_server.h"
@@ -40,6 +42,8 @@ constexpr char kReflectionAlpha[] = "grpc.reflection.v1alpha.ServerReflection";
 
 // How often readiness and the gauges are looked at; events of the node do so at once.
 constexpr Duration kSampleInterval = 250ms;
+// How often the log says that faults are enabled.
+constexpr Duration kFaultsReminder = 60s;
 // After the drain: how long calls that are still open may take to end by themselves.
 constexpr Duration kServerGrace = 250ms;
 
@@ -93,6 +97,7 @@ class Process {
   Task<void> Stop();
   void Refresh();
   void SampleAgain();
+  void WarnOfFaults();
   Readiness IsReady() const;
 
   const cli::ServeSettings settings_;
@@ -104,12 +109,14 @@ class Process {
   bool stopping_ = false;
   uint64_t layout_version_ = 0;
   Loop::TimerId sample_timer_ = 0;
+  Loop::TimerId faults_timer_ = 0;
 
   // In the order in which they are made; taken apart by ~Process.
   std::unique_ptr<CqLoop> loop_;
   RequestLog request_log_;
   std::unique_ptr<RocksStorage> storage_;
   std::unique_ptr<GrpcTransport> transport_;
+  std::unique_ptr<FaultyEnv> faults_;  // Only with --enable-faults.
   DoorContext door_;
   KvService kv_;
   AdminService admin_;
@@ -144,6 +151,7 @@ Process::Process(const cli::ServeSettings& settings)
 Process::~Process() {
   http_.reset();
   flows_.reset();
+  faults_.reset();
   // The servers have ended, and the node with its links; what is left of their calls comes back
   // when the loop ends, so that the services must be there still.
   public_server_.reset();
@@ -207,11 +215,18 @@ Task<void> Process::StartNode() {
   reflection_.Accept();
   transport_->ServerStarted();
 
-  const Env env{.loop = loop_.get(),
-                .clock = &clock_,
-                .transport = transport_.get(),
-                .storage = storage_.get(),
-                .random = &random_};
+  Env env{.loop = loop_.get(),
+          .clock = &clock_,
+          .transport = transport_.get(),
+          .storage = storage_.get(),
+          .random = &random_};
+  if (settings_.enable_faults) {
+    faults_ = std::make_unique<FaultyEnv>(
+        env, MessageSizes{.request = ApproximateSize, .reply = ApproximateSize});
+    env = faults_->env();
+    door_.faults = faults_->plane();
+    WarnOfFaults();
+  }
   EventSink events = [this](std::string_view event, std::string_view detail) {
     log_.Log(LogLevel::kInfo, event, detail);
     loop_->Post([this] { Refresh(); });
@@ -273,8 +288,10 @@ Task<void> Process::Stop() {
     }
   }
   if (sample_timer_ != 0) loop_->Cancel(sample_timer_);
+  if (faults_timer_ != 0) loop_->Cancel(faults_timer_);
 
   transport_->StopServing();
+  if (faults_ != nullptr) faults_->StopServing();
   door_.node = nullptr;
   node_.reset();
   health_.Stop();
@@ -309,7 +326,9 @@ void Process::Refresh() {
                  .layout_version = layout_version_,
                  .links = transport_->links(),
                  .links_up = transport_->links_up(),
-                 .uptime = view.uptime});
+                 .uptime = view.uptime,
+                 .faults_enabled = faults_ != nullptr,
+                 .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size()});
 }
 
 void Process::SampleAgain() {
@@ -317,6 +336,18 @@ void Process::SampleAgain() {
   sample_timer_ = loop_->PostAt(loop_->Now() + kSampleInterval, [this] {
     sample_timer_ = 0;
     SampleAgain();
+  });
+}
+
+void Process::WarnOfFaults() {
+  log_.Log(LogLevel::kWarn, "faults_enabled",
+           {{"message",
+             "this process was started with --enable-faults: whoever reaches its admin service can "
+             "make it lose messages and refuse writes"},
+            {"active", absl::StrCat(faults_->plane()->Active().size())}});
+  faults_timer_ = loop_->PostAt(loop_->Now() + kFaultsReminder, [this] {
+    faults_timer_ = 0;
+    WarnOfFaults();
   });
 }
 

@@ -115,9 +115,11 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddScan(app, invocation);
   AddImport(app, invocation);
   AddExport(app, invocation);
+  AddBench(app, invocation);
   AddStatus(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);
+  AddFaults(app, invocation);
   AddHealth(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

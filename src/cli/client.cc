@@ -278,8 +278,15 @@ absl::Status Client::Scan(kv::v1::ScanRequest request,
   }
 }
 
-absl::StatusOr<admin::v1::StatusResponse> StatusOf(const std::string& endpoint,
-                                                   milliseconds timeout) {
+namespace {
+
+// One call to the admin service of one process.
+template <class Request, class Response>
+absl::StatusOr<Response> AskOne(const std::string& endpoint, const Request& request,
+                                milliseconds timeout,
+                                grpc::Status (admin::v1::Admin::Stub::*method)(grpc::ClientContext*,
+                                                                               const Request&,
+                                                                               Response*)) {
   const auto deadline = system_clock::now() + timeout;
   const auto channel = OpenChannel(endpoint);
   if (!AwaitConnected(*channel, deadline)) {
@@ -287,10 +294,30 @@ absl::StatusOr<admin::v1::StatusResponse> StatusOf(const std::string& endpoint,
   }
   grpc::ClientContext context;
   context.set_deadline(deadline);
-  admin::v1::StatusResponse response;
-  const grpc::Status status = admin::v1::Admin::NewStub(channel)->Status(&context, {}, &response);
+  Response response;
+  const grpc::Status status =
+      (admin::v1::Admin::NewStub(channel).get()->*method)(&context, request, &response);
   if (!status.ok()) return FromGrpc(status, CallKind::kRead);
   return response;
+}
+
+}  // namespace
+
+absl::StatusOr<admin::v1::StatusResponse> StatusOf(const std::string& endpoint,
+                                                   milliseconds timeout) {
+  return AskOne(endpoint, admin::v1::StatusRequest(), timeout, &admin::v1::Admin::Stub::Status);
+}
+
+absl::StatusOr<admin::v1::SetFaultsResponse> SetFaults(const std::string& endpoint,
+                                                       const admin::v1::SetFaultsRequest& request,
+                                                       milliseconds timeout) {
+  return AskOne(endpoint, request, timeout, &admin::v1::Admin::Stub::SetFaults);
+}
+
+absl::StatusOr<admin::v1::GetFaultsResponse> GetFaults(const std::string& endpoint,
+                                                       milliseconds timeout) {
+  return AskOne(endpoint, admin::v1::GetFaultsRequest(), timeout,
+                &admin::v1::Admin::Stub::GetFaults);
 }
 
 }  // namespace annulus::cli

@@ -82,6 +82,13 @@ class Client {
 absl::StatusOr<admin::v1::StatusResponse> StatusOf(const std::string& endpoint,
                                                    std::chrono::milliseconds timeout);
 
+// The faults of one process, without failover and retries; UNAVAILABLE where it cannot be reached.
+absl::StatusOr<admin::v1::SetFaultsResponse> SetFaults(const std::string& endpoint,
+                                                       const admin::v1::SetFaultsRequest& request,
+                                                       std::chrono::milliseconds timeout);
+absl::StatusOr<admin::v1::GetFaultsResponse> GetFaults(const std::string& endpoint,
+                                                       std::chrono::milliseconds timeout);
+
 // Before the n-th retry (from 1): grows to a second, with jitter; never less than the server asked
 // for.
 std::chrono::milliseconds RetryDelay(int retry, const absl::Status& status);

@@ -355,6 +355,58 @@ TEST_F(CommandsTest, RingExplainStatus) {
   EXPECT_EQ(Annulus({"status", "-o", "json"}).parsed()["processes"][0]["ready"], true);
 }
 
+TEST_F(CommandsTest, FaultsAreSetShownAndCleared) {
+  const json set = Annulus({"faults", "set", "--peer", "node-2", "--direction", "in", "--delay",
+                            "1s", "--jitter", "20ms", "--loss", "0.1", "--disk-full",
+                            "--clock-skew", "-10m", "--for", "30s", "-o", "json"})
+                       .parsed()["processes"][0]["faults"];
+  ASSERT_THAT(set, SizeIs(3));
+  EXPECT_EQ(set[0]["peer"], "node-2");
+  EXPECT_EQ(set[0]["direction"], "in");
+  EXPECT_EQ(set[0]["delay_us"], 1'000'000);
+  EXPECT_EQ(set[0]["ends_in_ms"], 30'000);
+  EXPECT_EQ(set[1]["full"], true);
+  EXPECT_EQ(set[2]["skew_us"], -600'000'000);
+
+  const Ran shown = Annulus({"faults", "show"});
+  EXPECT_THAT(shown.out, HasSubstr("delay 1000 ms, jitter up to 20 ms, loss 10 %"));
+  EXPECT_EQ(Annulus({"faults", "set", "--cut", "--replace"}).code, kExitOk);
+  EXPECT_THAT(Annulus({"faults", "show"}).out, HasSubstr("cut"));
+  EXPECT_THAT(Annulus({"faults", "clear"}).out, HasSubstr("no faults are set"));
+
+  EXPECT_EQ(Annulus({"faults"}).code, kExitUsage);
+  EXPECT_EQ(Annulus({"faults", "set"}).code, kExitUsage);
+  EXPECT_EQ(Annulus({"faults", "set", "--loss", "2"}).code, kExitUsage);
+  EXPECT_EQ(Annulus({"faults", "set", "--delay", "1"}).code, kExitUsage);
+  EXPECT_THAT(Annulus({"completion", "bash"}).out, HasSubstr("--clock-skew"));
+}
+
+TEST_F(CommandsTest, BenchCountsWhatItServedAndWhatFailed) {
+  const Ran ran = Annulus(
+      {"bench", "--rate", "500", "--duration", "300ms", "--keys", "20", "--fill", "-o", "json"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  const json total = json::parse(ran.out.substr(ran.out.rfind("{\"total\"")))["total"];
+  EXPECT_EQ(total["ok"], 150);
+  EXPECT_EQ(total["failed"], 0);
+  EXPECT_GT(total["p99_us"], 0);
+  EXPECT_LE(total["p50_us"], total["max_us"]);
+  // A put takes the context of the last one, so that values do not pile up.
+  size_t values = 0;
+  for (int key = 0; key < 20; ++key) values += store_.Values("bench", std::to_string(key)).size();
+  EXPECT_GE(values, 20u);
+  EXPECT_LT(values, 80u);
+
+  store_.SetFault([](uint64_t, const kv::v1::Operation&) {
+    return FakeStore::Fault{{grpc::StatusCode::UNAVAILABLE, "planted"}, false};
+  });
+  const Ran failing =
+      Annulus({"bench", "--duration", "50ms", "--concurrency", "4", "--reads", "0"});
+  EXPECT_EQ(failing.code, kExitFailed);
+  EXPECT_THAT(failing.out, HasSubstr("0 served"));
+  EXPECT_EQ(Annulus({"bench", "--reads", "2"}).code, kExitUsage);
+  EXPECT_EQ(Annulus({"bench", "--duration", "10"}).code, kExitUsage);
+}
+
 TEST_F(CommandsTest, WrongCommandLines) {
   const Ran flag = Annulus({"put", "k", "v", "--bukcet", "x"});
   EXPECT_EQ(flag.code, kExitUsage);
@@ -375,8 +427,9 @@ TEST_F(CommandsTest, EveryCommandHasHelpWithExamples) {
   const Ran help = Annulus({"--help"});
   EXPECT_EQ(help.code, kExitOk);
   EXPECT_THAT(help.out, HasSubstr("Exit codes:"));
-  for (const char* command : {"dev", "serve", "put", "get", "del", "scan", "import", "export",
-                              "status", "ring", "explain", "health", "completion", "version"}) {
+  for (const char* command :
+       {"dev", "serve", "put", "get", "del", "scan", "import", "export", "bench", "status", "ring",
+        "explain", "faults", "health", "completion", "version"}) {
     const Ran one = Annulus({command, "--help"});
     EXPECT_EQ(one.code, kExitOk) << command;
     EXPECT_THAT(one.out, HasSubstr("Examples:")) << command;

@@ -251,6 +251,20 @@ class FakeStore::Kv : public kv::v1::KVStore::Service {
 
 class FakeStore::Admin : public admin::v1::Admin::Service {
  public:
+  grpc::Status SetFaults(grpc::ServerContext*, const admin::v1::SetFaultsRequest* request,
+                         admin::v1::SetFaultsResponse* response) override {
+    std::lock_guard lock(mutex_);
+    if (request->clear()) faults_.clear_faults();
+    faults_.MergeFrom(*request);
+    *response->mutable_faults() = faults_.faults();
+    return grpc::Status::OK;
+  }
+  grpc::Status GetFaults(grpc::ServerContext*, const admin::v1::GetFaultsRequest*,
+                         admin::v1::GetFaultsResponse* response) override {
+    std::lock_guard lock(mutex_);
+    *response->mutable_faults() = faults_.faults();
+    return grpc::Status::OK;
+  }
   grpc::Status Status(grpc::ServerContext*, const admin::v1::StatusRequest*,
                       admin::v1::StatusResponse* response) override {
     response->set_cluster("fake");
@@ -296,6 +310,10 @@ class FakeStore::Admin : public admin::v1::Admin::Service {
     }
     return grpc::Status::OK;
   }
+
+ private:
+  std::mutex mutex_;
+  admin::v1::SetFaultsRequest faults_;
 };
 
 FakeStore::FakeStore() = default;

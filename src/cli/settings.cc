@@ -232,6 +232,11 @@ const std::vector<Definition>& Definitions() {
          return ParseNumber(text, 0, 1 << 20, &out->cache_mb);
        }},
       {{"drain", "seconds that requests under way get at SIGTERM", "10"}, ParseDrain},
+      {{"enable_faults", "let `annulus faults` break this process on purpose: for drills only",
+        "false"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseBool(text, &out->enable_faults);
+       }},
       {{"log_level", "debug, info, warn or error", "info"},
        Choice(&ServeSettings::log_level, {"debug", "info", "warn", "error"})},
       {{"log_format", "text or json", "text"},

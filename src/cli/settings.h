@@ -37,6 +37,7 @@ struct ServeSettings {
   std::string log_format;  // "text", "json"
   Duration drain{0};
   uint64_t cache_mb = 0;  // 0: by the memory there is.
+  bool enable_faults = false;
 };
 
 // One setting has one name in three spellings: `data_dir` in the file, ANNULUS_DATA_DIR in the

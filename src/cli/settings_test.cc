@@ -64,6 +64,7 @@ TEST_F(SettingsTest, FillsInDefaults) {
   EXPECT_EQ(settings->partitions, 256u);
   EXPECT_EQ(settings->replicas, 3u);
   EXPECT_TRUE(settings->sync);
+  EXPECT_FALSE(settings->enable_faults);
   EXPECT_EQ(settings->drain, 10s);
   EXPECT_EQ(settings->log_level, "info");
   EXPECT_EQ(settings->log_format, "text");

@@ -23,6 +23,10 @@ struct StorageWrite {
   ColumnFamily family;
   Bytes key;
   std::optional<Bytes> value;  // nullopt removes the key.
+  // Mixes the value, 8 bytes, into the 8 that are there (XOR; where there are none, into zeros).
+  // Such writes commute, so that leaves of hash trees need no latch. In kTree only, which has
+  // nothing but such values.
+  bool mixes = false;
 };
 // Applied as one, or not at all.
 using StorageBatch = std::vector<StorageWrite>;

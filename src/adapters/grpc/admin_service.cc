@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "adapters/grpc/fault_codec.h"
 #include "adapters/grpc/kv_codec.h"
 
 namespace annulus {
@@ -11,7 +12,7 @@ namespace {
 namespace pb = admin::v1;
 
 // In the order of the proto.
-enum Method { kStatus, kLayout, kLocate };
+enum Method { kStatus, kLayout, kLocate, kSetFaults, kGetFaults };
 
 constexpr int kPosted = 4;
 
@@ -96,16 +97,30 @@ AdminService::AdminService(DoorContext* door, std::string version)
       locate_(
           door, PublicOp::kLocate, /*is_write=*/false,
           [this](auto... args) { service_.RequestUnary(kLocate, args...); },
-          [this](LocateMethod::Call* call) { return Locate(call); }) {}
+          [this](LocateMethod::Call* call) { return Locate(call); }),
+      set_faults_(
+          door, PublicOp::kSetFaults, /*is_write=*/false,
+          [this](auto... args) { service_.RequestUnary(kSetFaults, args...); },
+          [this](SetFaultsMethod::Call* call) { return SetFaults(call); }),
+      get_faults_(
+          door, PublicOp::kGetFaults, /*is_write=*/false,
+          [this](auto... args) { service_.RequestUnary(kGetFaults, args...); },
+          [this](GetFaultsMethod::Call* call) { return GetFaults(call); }) {}
 
 void AdminService::Accept() {
   status_.Accept(kPosted);
   layout_.Accept(kPosted);
   locate_.Accept(kPosted);
+  set_faults_.Accept(kPosted);
+  get_faults_.Accept(kPosted);
 }
 
 Task<absl::Status> AdminService::Status(StatusMethod::Call* call) {
   FillStatus(door_->node->Status(), version_, &call->response);
+  if (door_->faults != nullptr) {
+    call->response.set_faults_enabled(true);
+    call->response.set_faults_active(static_cast<uint32_t>(door_->faults->Active().size()));
+  }
   co_return absl::OkStatus();
 }
 
@@ -132,6 +147,26 @@ Task<absl::Status> AdminService::Locate(LocateMethod::Call* call) {
   for (HolderView& holder : answer->holders) {
     FillHolder(std::move(holder), call->response.add_holders());
   }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> AdminService::SetFaults(SetFaultsMethod::Call* call) {
+  if (door_->faults == nullptr) co_return FaultsNotEnabled();
+  const Instant now = door_->loop->Now();
+  std::vector<Fault> faults;
+  absl::Status status = DecodeFaults(call->request, door_->node->layout(), now, &faults);
+  if (!status.ok()) co_return status;
+  if (call->request.clear()) door_->faults->Clear();
+  for (const Fault& fault : faults) door_->faults->Set(fault);
+  EncodeFaults(door_->faults->Active(), door_->node->layout(), now,
+               call->response.mutable_faults());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> AdminService::GetFaults(GetFaultsMethod::Call* call) {
+  if (door_->faults == nullptr) co_return FaultsNotEnabled();
+  EncodeFaults(door_->faults->Active(), door_->node->layout(), door_->loop->Now(),
+               call->response.mutable_faults());
   co_return absl::OkStatus();
 }
 

@@ -21,10 +21,14 @@ class AdminService {
   using StatusMethod = UnaryMethod<admin::v1::StatusRequest, admin::v1::StatusResponse>;
   using LayoutMethod = UnaryMethod<admin::v1::LayoutRequest, admin::v1::LayoutResponse>;
   using LocateMethod = UnaryMethod<admin::v1::LocateRequest, admin::v1::LocateResponse>;
+  using SetFaultsMethod = UnaryMethod<admin::v1::SetFaultsRequest, admin::v1::SetFaultsResponse>;
+  using GetFaultsMethod = UnaryMethod<admin::v1::GetFaultsRequest, admin::v1::GetFaultsResponse>;
 
   Task<absl::Status> Status(StatusMethod::Call* call);
   Task<absl::Status> Layout(LayoutMethod::Call* call);
   Task<absl::Status> Locate(LocateMethod::Call* call);
+  Task<absl::Status> SetFaults(SetFaultsMethod::Call* call);
+  Task<absl::Status> GetFaults(GetFaultsMethod::Call* call);
 
   DoorContext* door_;
   const std::string version_;
@@ -32,6 +36,8 @@ class AdminService {
   StatusMethod status_;
   LayoutMethod layout_;
   LocateMethod locate_;
+  SetFaultsMethod set_faults_;
+  GetFaultsMethod get_faults_;
 };
 
 }  // namespace annulus

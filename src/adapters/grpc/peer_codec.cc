@@ -67,12 +67,16 @@ void EncodeRequest(PeerRequest request, pb::Request* out) {
                    to->set_acks_required(from.acks_required);
                    to->set_expires_us(from.expires.micros);
                    to->set_explain(from.explain);
+                   to->set_sloppy(from.sloppy);
+                   to->set_fallback_for(from.fallback_for.value());
                  },
                  [&](ReplicateRequest&& from) {
                    pb::Replicate* to = out->mutable_replicate();
                    EncodeItem(std::move(from.item), to->mutable_item());
                    to->set_record(std::move(from.record));
                    to->set_epoch(from.epoch.value());
+                   to->set_hint_for(from.hint_for.value());
+                   to->set_counted(from.counted);
                  },
                  [&](ReadRequest&& from) {
                    pb::Read* to = out->mutable_read();
@@ -115,6 +119,8 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.acks_required = from->acks_required();
       to.expires = WallTime{from->expires_us()};
       to.explain = from->explain();
+      to.sloppy = from->sloppy();
+      to.fallback_for = NodeId(from->fallback_for());
       return to;
     }
     case pb::Request::kReplicate: {
@@ -123,6 +129,8 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.item = DecodeItem(from->mutable_item());
       to.record = std::move(*from->mutable_record());
       to.epoch = Epoch(from->epoch());
+      to.hint_for = NodeId(from->hint_for());
+      to.counted = from->counted();
       return to;
     }
     case pb::Request::kRead: {
@@ -200,6 +208,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             if (from.record.has_value()) to->set_record(*std::move(from.record));
             to->set_digest(from.digest);
             to->set_epoch(from.epoch.value());
+            to->set_rebuilding(from.rebuilding);
           },
           [&](RangeReply&& from) {
             pb::RangeReply* to = out->mutable_range();
@@ -273,6 +282,7 @@ PeerResult DecodeReply(pb::Reply* reply) {
       if (from->has_record()) to.record = std::move(*from->mutable_record());
       to.digest = from->digest();
       to.epoch = Epoch(from->epoch());
+      to.rebuilding = from->rebuilding();
       return to;
     }
     case pb::Reply::kRange: {

@@ -22,6 +22,10 @@ std::string_view ToString(PublicOp op) {
       return "layout";
     case PublicOp::kLocate:
       return "locate";
+    case PublicOp::kSetFaults:
+      return "set_faults";
+    case PublicOp::kGetFaults:
+      return "get_faults";
   }
   return "unknown";
 }

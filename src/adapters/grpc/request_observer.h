@@ -19,8 +19,10 @@ enum class PublicOp : uint8_t {
   kStatus,
   kLayout,
   kLocate,
+  kSetFaults,
+  kGetFaults,
 };
-inline constexpr int kPublicOps = 9;
+inline constexpr int kPublicOps = 11;
 std::string_view ToString(PublicOp op);
 
 // Hears of every request that the public door takes, for metrics and the log. On the loop's thread.

@@ -2,6 +2,7 @@
 
 #include <grpcpp/server_context.h>
 
+#include "adapters/faults/fault_plane.h"
 #include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/request_observer.h"
 #include "base/time.h"
@@ -10,11 +11,12 @@
 namespace annulus {
 
 // What the handlers of the public door share. All outlive them; `node` is null before the node has
-// started and once it is gone.
+// started and once it is gone, `faults` unless they are enabled.
 struct DoorContext {
   CqLoop* loop = nullptr;
   Node* node = nullptr;
   RequestObserver* observer = nullptr;
+  FaultPlane* faults = nullptr;
 };
 
 // When the caller stops waiting; kForever where it did not say.

@@ -714,6 +714,66 @@ TEST_F(Door, AnswersOperators) {
   EXPECT_EQ(located.holders(0).versions(0).size(), 3u);
 }
 
+TEST_F(Door, SetsFaultsOnlyWhereTheyAreEnabled) {
+  auto admin = admin::v1::Admin::NewStub(channel_);
+  const auto set = [&](const admin::v1::SetFaultsRequest& request) {
+    grpc::ClientContext context;
+    admin::v1::SetFaultsResponse response;
+    const grpc::Status status = admin->SetFaults(&context, request, &response);
+    return std::pair(status.error_code(), response);
+  };
+  admin::v1::SetFaultsRequest request;
+  request.set_clear(true);
+  EXPECT_EQ(set(request).first, grpc::StatusCode::PERMISSION_DENIED);
+
+  FaultPlane plane(loop_.get(), Random(1));
+  auto layout =
+      Layout::Form("test", LayoutVersion(1),
+                   {{.id = NodeId(8), .name = "node-8", .peer_address = "h:1"}}, 4, 1, nullptr);
+  ASSERT_TRUE(layout.ok());
+  OnNode([&](FakeNode* node) { node->layout_ptr = &*layout; });
+  loop_.On([&] { door_.faults = &plane; });
+  admin::v1::LinkFault* link = request.add_faults()->mutable_link();
+  link->set_peer("node-8");
+  link->set_delay_us(1500);
+  link->set_loss(0.5);
+  admin::v1::Fault* clock = request.add_faults();
+  clock->set_duration_ms(60'000);
+  clock->mutable_clock()->set_skew_us(-7);
+  const auto [code, answer] = set(request);
+  ASSERT_EQ(code, grpc::StatusCode::OK);
+  ASSERT_EQ(answer.faults_size(), 3);  // Both directions are two.
+  EXPECT_EQ(answer.faults(0).link().peer(), "node-8");
+  EXPECT_EQ(answer.faults(0).link().direction(), admin::v1::FAULT_DIRECTION_OUT);
+  EXPECT_EQ(answer.faults(1).link().direction(), admin::v1::FAULT_DIRECTION_IN);
+  EXPECT_EQ(answer.faults(1).link().delay_us(), 1500u);
+  EXPECT_EQ(answer.faults(1).duration_ms(), 0u);
+  EXPECT_EQ(answer.faults(2).clock().skew_us(), -7);
+  EXPECT_GT(answer.faults(2).duration_ms(), 50'000u);
+
+  // One that is wrong: none is set, and nothing is cleared.
+  for (const char* peer : {"node-9", "", "00000000000000zz"}) {
+    link->set_peer(peer);
+    EXPECT_EQ(set(request).first, grpc::StatusCode::INVALID_ARGUMENT) << peer;
+  }
+  link->set_peer("*");
+  link->set_loss(1.5);
+  EXPECT_EQ(set(request).first, grpc::StatusCode::INVALID_ARGUMENT);
+  grpc::ClientContext get_context;
+  admin::v1::GetFaultsResponse got;
+  ASSERT_TRUE(admin->GetFaults(&get_context, {}, &got).ok());
+  EXPECT_EQ(got.faults_size(), 3);
+
+  grpc::ClientContext status_context;
+  admin::v1::StatusResponse status;
+  ASSERT_TRUE(admin->Status(&status_context, {}, &status).ok());
+  EXPECT_TRUE(status.faults_enabled());
+  EXPECT_EQ(status.faults_active(), 3u);
+  request.clear_faults();
+  EXPECT_EQ(set(request).second.faults_size(), 0);
+  loop_.On([&] { door_.faults = nullptr; });
+}
+
 TEST_F(Door, ReportsHealthAndItsChanges) {
   auto health = grpc::health::v1::Health::NewStub(channel_);
   using Response = grpc::health::v1::HealthCheckResponse;

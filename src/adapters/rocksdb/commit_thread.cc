@@ -13,6 +13,13 @@ namespace annulus {
 
 namespace {
 
+rocksdb::Status AddTo(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* family,
+                      const StorageWrite& write) {
+  if (write.mixes) return batch->Merge(family, write.key, *write.value);
+  if (write.value.has_value()) return batch->Put(family, write.key, *write.value);
+  return batch->Delete(family, write.key);
+}
+
 // Memory that a rare large group leaves behind is given back; what ordinary groups need is kept.
 constexpr size_t kKeptBytesMax = 1u << 20;
 
@@ -75,9 +82,7 @@ void CommitThread::Run() {
         for (const StorageWrite& write : commit.batch) {
           rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(write.family)];
           // Fails only for keys or batches of 4 GiB.
-          const rocksdb::Status added = write.value.has_value()
-                                            ? merged.Put(family, write.key, *write.value)
-                                            : merged.Delete(family, write.key);
+          const rocksdb::Status added = AddTo(&merged, family, write);
           if (!added.ok()) Die("preparing a write", path_, added);
         }
         commit.batch = {};

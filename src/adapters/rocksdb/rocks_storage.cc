@@ -17,6 +17,7 @@
 #include "adapters/rocksdb/rocks_log.h"
 #include "adapters/rocksdb/rocks_status.h"
 #include "adapters/rocksdb/wal_tail.h"
+#include "adapters/rocksdb/xor_operator.h"
 #include "base/check.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/convenience.h"
@@ -133,6 +134,7 @@ rocksdb::ColumnFamilyOptions FamilyOptions(ColumnFamily family, size_t memory_by
   options.write_buffer_size =
       family == ColumnFamily::kMeta ? kMiB : std::clamp(memory_bytes / 8, 2 * kMiB, 64 * kMiB);
   options.max_write_buffer_number = 3;
+  if (family == ColumnFamily::kTree) options.merge_operator = std::make_shared<XorOperator>();
   return options;
 }
 

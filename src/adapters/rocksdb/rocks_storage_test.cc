@@ -66,6 +66,56 @@ TEST(RocksStorage, LaterWritesWinWithinATurnAndWithinABatch) {
   EXPECT_EQ(store.Text("k"), "99");
 }
 
+TEST(RocksStorage, MixedWritesAddUpThroughRestartsAndCompactions) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  auto fixed = [](uint64_t number) {
+    Bytes bytes;
+    PutFixed64(&bytes, number);
+    return bytes;
+  };
+  Random random(1);
+  std::vector<uint64_t> leaves(4, 0);
+  for (int round = 0; round < 5; ++round) {
+    int pending = 0;
+    for (int i = 0; i < 200; ++i) {
+      const size_t leaf = random.Below(leaves.size());
+      const uint64_t delta = random.Next();
+      leaves[leaf] ^= delta;
+      ++pending;
+      store.storage->Commit({{ColumnFamily::kData, Key(i), "v"},
+                             {.family = ColumnFamily::kTree,
+                              .key = absl::StrCat("leaf-", leaf),
+                              .value = fixed(delta),
+                              .mixes = true}},
+                            [&pending](absl::Status status) {
+                              EXPECT_TRUE(status.ok());
+                              --pending;
+                            });
+    }
+    ASSERT_TRUE(store.loop.RunUntil([&] { return pending == 0; }));
+    for (size_t leaf = 0; leaf < leaves.size(); ++leaf) {
+      EXPECT_EQ(store.Text(absl::StrCat("leaf-", leaf), ColumnFamily::kTree), fixed(leaves[leaf]));
+    }
+    store.Close();
+    ASSERT_TRUE(store.Open().ok());  // Makes a table of the log.
+  }
+  EXPECT_EQ(store.Range("leaf-0", "leaf-9", 10, 1 << 20, ColumnFamily::kTree)->entries.size(), 4u);
+  // One that was put, or removed, is mixed into too.
+  ASSERT_TRUE(store.Put("leaf-0", fixed(7), ColumnFamily::kTree).ok());
+  ASSERT_TRUE(store.Remove("leaf-1", ColumnFamily::kTree).ok());
+  for (const char* leaf : {"leaf-0", "leaf-1"}) {
+    ASSERT_TRUE(
+        store
+            .Commit(
+                {{.family = ColumnFamily::kTree, .key = leaf, .value = fixed(2), .mixes = true}})
+            .ok());
+  }
+  EXPECT_EQ(store.Text("leaf-0", ColumnFamily::kTree), fixed(5));
+  EXPECT_EQ(store.Text("leaf-1", ColumnFamily::kTree), fixed(2));
+}
+
 TEST(RocksStorage, EmptyCommitIsAnsweredInItsOrder) {
   TestDirectory directory;
   TestStore store(directory.path());

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <set>
@@ -45,11 +46,23 @@ std::vector<Flag> FlagsOf(const CLI::App& app) {
   return flags;
 }
 
+void AddMissing(const std::vector<Flag>& flags, std::vector<Flag>* to) {
+  for (const Flag& flag : flags) {
+    const bool known = std::any_of(to->begin(), to->end(),
+                                   [&](const Flag& each) { return each.names == flag.names; });
+    if (!known) to->push_back(flag);
+  }
+}
+
 std::vector<Command> CommandsOf(const CLI::App& app) {
   std::vector<Command> commands;
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
     Command command{sub->get_name(), sub->get_description(), FlagsOf(*sub), {}};
     if (command.name == "completion") command.words = {"bash", "zsh", "fish"};
+    for (const CLI::App* nested : sub->get_subcommands([](const CLI::App*) { return true; })) {
+      command.words.push_back(nested->get_name());
+      AddMissing(FlagsOf(*nested), &command.flags);
+    }
     commands.push_back(std::move(command));
   }
   return commands;

@@ -50,6 +50,8 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     process["ready"] = status.ready();
     if (!status.ready()) process["not_ready_reason"] = status.not_ready_reason();
     process["sync"] = status.sync();
+    process["faults_enabled"] = status.faults_enabled();
+    if (status.faults_enabled()) process["faults_active"] = status.faults_active();
     process["members"] = ordered_json::array();
     for (const auto& member : status.members()) {
       process["members"].push_back({{"name", member.name()},
@@ -73,6 +75,7 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   std::map<std::string, admin::v1::MemberStatus> members;
   std::map<std::string, std::map<std::string, std::set<std::string>>> views;
   std::set<std::string> clusters;
+  std::string faults;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
       processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-"});
@@ -89,6 +92,10 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
          : status.sync()                ? "on"
                                         : "OFF",
          HumanDuration(static_cast<double>(status.uptime_s())), Printable(status.version())});
+    if (status.faults_enabled()) {
+      absl::StrAppend(&faults, faults.empty() ? "" : ", ", Printable(status.name()), " (",
+                      status.faults_active(), " set)");
+    }
     for (const auto& member : status.members()) {
       members.emplace(member.name(), member);
       views[member.name()][member.state()].insert(Printable(status.name()));
@@ -100,6 +107,10 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   }
   if (!clusters.empty()) std::printf("cluster %s\n\n", names.c_str());
   std::fputs(processes.ToString().c_str(), stdout);
+  if (!faults.empty()) {
+    std::printf("\nFAULTS ARE ENABLED on %s: not for production; see `annulus faults --help`\n",
+                faults.c_str());
+  }
   if (members.empty()) return;
 
   Table table({"member", "node id", "client", "peer", "zone", "partitions", "seen"});

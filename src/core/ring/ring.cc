@@ -98,6 +98,30 @@ KeyRange BucketRange(PartitionId partition, BytesView bucket) {
   return PrefixRange(std::move(prefix));
 }
 
+KeyRange PartitionRange(PartitionId partition) {
+  KeyRange range;
+  PutBigEndian16(&range.begin, static_cast<uint16_t>(partition.value()));
+  range.end = range.begin;
+  range.end.push_back('\xff');  // Behind every bucket's name.
+  return range;
+}
+
+KeyRange LeafRange(PartitionId partition, BytesView bucket, uint32_t first, uint32_t last) {
+  ANNULUS_CHECK(first <= last && last < kLeavesPerPartition);
+  KeyRange range;
+  AppendBucket(&range.begin, partition, bucket);
+  range.end = range.begin;
+  PutBigEndian16(&range.begin, static_cast<uint16_t>(first));
+  PutBigEndian16(&range.end, static_cast<uint16_t>(last + 1));
+  return range;
+}
+
+BytesView BucketOf(BytesView data_key) {
+  const size_t end = data_key.find('\0', kPartitionBytes);
+  ANNULUS_CHECK(end != BytesView::npos);
+  return data_key.substr(kPartitionBytes, end - kPartitionBytes);
+}
+
 KeyRange SortKeyRange(BytesView bucket, BytesView key, uint32_t partitions) {
   Bytes prefix;
   AppendKey(&prefix, bucket, key, partitions);
@@ -108,6 +132,37 @@ Bytes Successor(BytesView data_key) {
   Bytes bytes(data_key);
   bytes.push_back('\0');
   return bytes;
+}
+
+LeafId LeafOf(BytesView data_key) {
+  uint16_t partition, leaf;
+  ByteReader start(data_key);
+  ANNULUS_CHECK(start.BigEndian16(&partition));
+  ByteReader behind(data_key.substr(kPartitionBytes + BucketOf(data_key).size() + 1));
+  ANNULUS_CHECK(behind.BigEndian16(&leaf));
+  return {PartitionId(partition), leaf};
+}
+
+Bytes TreeKey(LeafId id) {
+  Bytes bytes;
+  PutBigEndian16(&bytes, static_cast<uint16_t>(id.partition.value()));
+  PutBigEndian16(&bytes, static_cast<uint16_t>(id.leaf));
+  return bytes;
+}
+
+KeyRange TreeRange(PartitionId partition) {
+  return {TreeKey({partition, 0}), TreeKey({partition, kLeavesPerPartition})};
+}
+
+absl::StatusOr<LeafId> ParseTreeKey(BytesView bytes) {
+  uint16_t partition, leaf;
+  ByteReader reader(bytes);
+  reader.BigEndian16(&partition);
+  reader.BigEndian16(&leaf);
+  if (!reader.done() || leaf >= kLeavesPerPartition) {
+    return absl::DataLossError("malformed key of a hash tree's leaf");
+  }
+  return LeafId{PartitionId(partition), leaf};
 }
 
 }  // namespace annulus

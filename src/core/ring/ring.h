@@ -31,15 +31,36 @@ struct ParsedDataKey {
 };
 absl::StatusOr<ParsedDataKey> ParseDataKey(BytesView bytes);
 
-// Half-open ranges of data keys.
+// Half-open ranges of keys.
 struct KeyRange {
   Bytes begin;
   Bytes end;
 };
+// All data keys of a partition.
+KeyRange PartitionRange(PartitionId partition);
 KeyRange BucketRange(PartitionId partition, BytesView bucket);
 // The items of one key, in the order of their sort keys.
 KeyRange SortKeyRange(BytesView bucket, BytesView key, uint32_t partitions);
+// The items of a bucket in these leaves, both included. REQUIRES: first <= last.
+KeyRange LeafRange(PartitionId partition, BytesView bucket, uint32_t first, uint32_t last);
+// The bucket of a data key, inside it. REQUIRES: a data key.
+BytesView BucketOf(BytesView data_key);
 // The first key behind this one.
 Bytes Successor(BytesView data_key);
+
+// One leaf of one partition's hash tree.
+struct LeafId {
+  PartitionId partition;
+  uint32_t leaf = 0;
+  bool operator==(const LeafId&) const = default;
+};
+// The leaf of a data key's item. REQUIRES: a data key.
+LeafId LeafOf(BytesView data_key);
+// Where a leaf lies in the tree column family: partition and leaf, 2 bytes each.
+Bytes TreeKey(LeafId id);
+// All leaves of a partition.
+KeyRange TreeRange(PartitionId partition);
+// Bytes that are no key of a leaf are DATA_LOSS.
+absl::StatusOr<LeafId> ParseTreeKey(BytesView bytes);
 
 }  // namespace annulus

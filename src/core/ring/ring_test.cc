@@ -110,5 +110,39 @@ RC_GTEST_PROP(DataKey, WhatDoesNotParseIsDataLoss, (Bytes bytes)) {
   RC_ASSERT(!ParseDataKey(key).ok());
 }
 
+RC_GTEST_PROP(LeafRange, HoldsExactlyTheItemsOfItsLeavesAndBucket, ()) {
+  const uint32_t partitions = 1u << *rc::gen::inRange(0, 17);
+  const Item item{*Bucket(), *Text(), *Text()};
+  const Bytes key = DataKey(item, partitions);
+  const LeafId id = LeafOf(key);
+  RC_ASSERT(id.partition == ParseDataKey(key)->partition);
+  RC_ASSERT(id.leaf == ParseDataKey(key)->leaf);
+  RC_ASSERT(BucketOf(key) == item.bucket);
+
+  const uint32_t first = *rc::gen::inRange<uint32_t>(0, kLeavesPerPartition);
+  const uint32_t last = *rc::gen::inRange<uint32_t>(first, kLeavesPerPartition);
+  const Bytes bucket = *rc::gen::element(item.bucket, item.bucket + "a", Bytes("a"));
+  const KeyRange range = LeafRange(id.partition, bucket, first, last);
+  RC_ASSERT((range.begin <= key && key < range.end) ==
+            (bucket == item.bucket && first <= id.leaf && id.leaf <= last));
+  const KeyRange whole = PartitionRange(id.partition);
+  RC_ASSERT(whole.begin <= key && key < whole.end);
+  if (id.partition.value() > 0) {
+    RC_ASSERT(key >= PartitionRange(PartitionId(id.partition.value() - 1)).end);
+  }
+}
+
+TEST(TreeKey, ComesBackInOrder) {
+  for (const LeafId id : {LeafId{PartitionId(0), 0}, LeafId{PartitionId(65535), 1023}}) {
+    EXPECT_EQ(*ParseTreeKey(TreeKey(id)), id);
+    const KeyRange range = TreeRange(id.partition);
+    EXPECT_LE(range.begin, TreeKey(id));
+    EXPECT_LT(TreeKey(id), range.end);
+  }
+  for (const char* bad : {"", "abc", "\xff\xff\xff\xff", "12345"}) {
+    EXPECT_FALSE(ParseTreeKey(bad).ok());
+  }
+}
+
 }  // namespace
 }  // namespace annulus

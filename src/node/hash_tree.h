@@ -1,0 +1,73 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "core/merkle/tree.h"
+#include "env/env.h"
+#include "task/task.h"
+
+namespace annulus {
+
+// The hash trees of this node's partitions: leaves on disk, roots in memory.
+//
+// Every change of a record carries the change of its leaf in its own batch, mixed in by the store:
+// whichever of two batches comes first, and whichever fails, the leaf is the XOR of what is there.
+// Roots follow what was acknowledged, so that comparing them costs no reading.
+//
+// REQUIRES: all calls on the loop's thread.
+class HashTree {
+ public:
+  HashTree(Env env, uint32_t partitions);
+
+  // A change of a leaf that is on its way to the disk. Every Begin is followed by an End, once the
+  // commit has ended.
+  struct Change {
+    LeafId leaf;
+    uint64_t delta = 0;  // Digest before, XOR digest after.
+  };
+  void Begin(const Change& change, StorageBatch* batch);
+  void End(const Change& change, bool committed);
+
+  // Errors of these: what the store says; DATA_LOSS where a record or leaf is damaged.
+
+  // As of some moment since the call, or as of the last acknowledged change.
+  Task<absl::StatusOr<uint64_t>> Root(PartitionId partition);
+  Task<absl::StatusOr<Leaves>> ReadLeaves(PartitionId partition);
+
+  // The items of these leaves (ascending), from this data key on (empty: the first), in the order
+  // of their data keys, until about `bytes_max`.
+  struct KeyPage {
+    std::vector<KeyDigest> keys;
+    Bytes next;  // Where to go on; empty: this was the last page.
+  };
+  Task<absl::StatusOr<KeyPage>> ListKeys(PartitionId partition, std::vector<uint32_t> leaves,
+                                         Bytes begin, size_t bytes_max);
+
+  // Makes a leaf what its items say. Returns whether it was anything else. UNAVAILABLE where its
+  // items change all the time.
+  Task<absl::StatusOr<bool>> Recompute(LeafId id);
+  // All leaves of a partition as the data says, in one pass that changes meanwhile may blur.
+  Task<absl::StatusOr<Leaves>> ComputeLeaves(PartitionId partition);
+
+ private:
+  // Notices changes of one leaf, or of a whole partition, that are under way while it lives.
+  class Watch;
+  struct Partition {
+    uint32_t changing = 0;
+    std::optional<uint64_t> root;
+  };
+
+  Task<absl::StatusOr<StoragePage>> ReadPage(ColumnFamily family, Bytes begin, Bytes end,
+                                             size_t entries_max);
+  Task<absl::StatusOr<uint64_t>> ReadLeaf(LeafId id);
+
+  Env env_;
+  std::vector<Partition> partitions_;
+  absl::flat_hash_map<uint32_t, uint32_t> changing_;  // Changes under way, by leaf; not iterated.
+  std::vector<Watch*> watches_;
+};
+
+}  // namespace annulus
