@@ -68,6 +68,15 @@ class Criterion:
     good: bool
 
 
+def failures_of(total):
+    return ", ".join(f"{count} x {what}" for what, count in total.get("failures", {}).items()) or "none"
+
+
+def nothing_failed(bench, label=""):
+    return Criterion(f"{label}{bench.total['failed']} operations failed ({failures_of(bench.total)})",
+                     bench.total["failed"] == 0)
+
+
 def capacity_drill(about):
     def add(function):
         name = function.__name__.replace("_", "-")
@@ -116,7 +125,7 @@ def capacity_kill(scene):
                   f"{min(window['ok'] / window['seconds'] for window in later):.0f}, of all "
                   f"{sum(window['ok'] for window in later) / sum(window['seconds'] for window in later):.0f}",
                   sum(w["ok"] for w in later) / sum(w["seconds"] for w in later) >= 0.9 * rate),
-        Criterion(f"{bench.total['failed']} operations failed", bench.total["failed"] == 0)]
+        nothing_failed(bench)]
 
 
 @capacity_drill("one node paused, then one a second late: nothing fails, and p99 stays")
@@ -138,7 +147,7 @@ def slow_node(scene):
             ended = scene.clock()
             end()
         slow = p99_ms(bench.between(began + 5, ended))
-        found.append(Criterion(f"{label}: {bench.total['failed']} operations failed", bench.total["failed"] == 0))
+        found.append(nothing_failed(bench, f"{label}: "))
         found.append(Criterion(f"{label}: p99 from 5 s on {slow:.1f} ms, healthy {usual:.1f} ms, at most {most:.1f} ms",
                                slow <= most))
     under(f"{VICTIM} paused", lambda: scene.cluster.pause(VICTIM), lambda: scene.cluster.resume(VICTIM))
@@ -205,7 +214,9 @@ def overload(scene):
                   memory[most] < MEMORY_BYTES),
         Criterion(f"{len(alive)} of {len(scene.cluster.processes())} processes are ready after it",
                   len(alive) == len(scene.cluster.processes())),
-        Criterion(f"goodput from 10 s after it {back:.0f} a second, before {goodput:.0f}", back >= 0.95 * goodput)]
+        Criterion(f"at {usual:.0f} a second, goodput from 10 s after it {back:.0f} a second, before {goodput:.0f}; "
+                  f"failed before: {failures_of(before.total)}; after: {failures_of(after.total)}",
+                  back >= 0.95 * goodput)]
 
 
 @capacity_drill("how long a node takes to be level that missed 1, 10 and 100 % of the keys")
