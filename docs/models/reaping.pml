@@ -4,7 +4,8 @@
  * value W, which nothing covers. Merging is OR. The net keeps every record that was ever sent, and any
  * of them may arrive anywhere at any time, again and again, or never; so everybody sends what they hold
  * as soon as they hold it, and no behaviour is lost by that. The requests of a round's driver linger in
- * the same way. Disks are durable; but once, the disk of one node may be replaced by an older copy.
+ * the same way. Disks are durable; but once, the disk of one node may be replaced by an older copy of
+ * itself: the weak owner's with -DOLD_DISK_OF_OWNER, else the non-owner's.
  *
  * -DWITHOUT_<RULE> takes one rule out; then the check must fail.
  */
@@ -139,11 +140,7 @@ bool excused;        /* W was nowhere but on a disk that is gone: the promise's 
 #ifdef WITHOUT_MARK_BEFORE_DELETE
 #define MAY_DELETE(me, t) (owner[me].current == t && ELIGIBLE(me) && owner[me].record == DEAD)
 #else
-#ifdef WITHOUT_ROUND_NUMBER
-#define MAY_DELETE(me, t) owner[me].marked
-#else
 #define MAY_DELETE(me, t) (owner[me].current == t && owner[me].marked)
-#endif
 #endif
 
 /* A round is one of incarnations: its requests mean nothing to an owner that has started since. */
@@ -346,7 +343,7 @@ inline drop_hint() {
   :: d_step { OTHER_ASKED(t, NOTE) && round == t && MAY_REPORT(t) &&                  \
               (other.hint == 0 || other.stamp >= t) -> reported = 1 }
 
-/* Told of a higher epoch than it has noted, it may have forgotten what it noted and reported, and waits
+/* Told of a higher epoch than it has noted, a non-owner may have forgotten what it noted and reported, and waits
  * until it has noted that. */
 #ifdef WITHOUT_NON_OWNER_WAITS
 #define OTHER_IS_TOLD(m) 1
@@ -457,58 +454,52 @@ proctype Coordinator() {
 /* ---- Disks that are replaced ---- */
 
 proctype Restorer() {
-  Owner old_owner;
-  NonOwner old_other;
-  bit of_owner;
-  if
-  :: of_owner = 1
-  :: of_owner = 0
-  fi;
-  if
-  :: of_owner ->
-    d_step {
-      old_owner.record = owner[WEAK].record;
-      old_owner.current = owner[WEAK].current;
-      old_owner.closed = owner[WEAK].closed;
-      old_owner.changed = owner[WEAK].changed;
-      old_owner.marked = owner[WEAK].marked
-    };
-    d_step {
-      owner[WEAK].record = old_owner.record;
-      owner[WEAK].current = old_owner.current;
-      owner[WEAK].closed = old_owner.closed;
-      owner[WEAK].changed = old_owner.changed;
-      owner[WEAK].marked = old_owner.marked;
-      old_owner.record = 0;
-      old_owner.current = 0;
-      old_owner.closed = 0;
-      old_owner.changed = 0;
-      old_owner.marked = 0;
-      told[WEAK] = 0;
-      since = round + 1;
-      reaped[WEAK] = 0;
-      replaced = 1;
-      LOSS_IS_EXCUSED
-    }
-  :: else ->
-    d_step {
-      old_other.hint = other.hint;
-      old_other.stamp = other.stamp;
-      old_other.noted = other.noted
-    };
-    d_step {
-      other.hint = old_other.hint;
-      other.stamp = old_other.stamp;
-      other.noted = old_other.noted;
-      old_other.hint = 0;
-      old_other.stamp = 0;
-      old_other.noted = 0;
-      other_told = 0;
-      other_since = round + 1;
-      replaced = 1;
-      LOSS_IS_EXCUSED
-    }
-  fi
+#ifdef OLD_DISK_OF_OWNER
+  Owner old;
+  d_step {
+    old.record = owner[WEAK].record;
+    old.current = owner[WEAK].current;
+    old.closed = owner[WEAK].closed;
+    old.changed = owner[WEAK].changed;
+    old.marked = owner[WEAK].marked
+  };
+  d_step {
+    owner[WEAK].record = old.record;
+    owner[WEAK].current = old.current;
+    owner[WEAK].closed = old.closed;
+    owner[WEAK].changed = old.changed;
+    owner[WEAK].marked = old.marked;
+    old.record = 0;
+    old.current = 0;
+    old.closed = 0;
+    old.changed = 0;
+    old.marked = 0;
+    told[WEAK] = 0;
+    since = round + 1;
+    reaped[WEAK] = 0;
+    replaced = 1;
+    LOSS_IS_EXCUSED
+  }
+#else
+  NonOwner old;
+  d_step {
+    old.hint = other.hint;
+    old.stamp = other.stamp;
+    old.noted = other.noted
+  };
+  d_step {
+    other.hint = old.hint;
+    other.stamp = old.stamp;
+    other.noted = old.noted;
+    old.hint = 0;
+    old.stamp = 0;
+    old.noted = 0;
+    other_told = 0;
+    other_since = round + 1;
+    replaced = 1;
+    LOSS_IS_EXCUSED
+  }
+#endif
 }
 
 /* ---- What must hold, always ---- */
