@@ -107,6 +107,7 @@ void SimProcess::Crash(CrashKind kind) {
   world->Trace(TraceKind::kProcess, index_, 3);
   if (kind == CrashKind::kMachine) transport_->DieSilently();
   std::map<uint64_t, absl::AnyInvocable<void(absl::Status)>> waiting = std::exchange(waiting_, {});
+  if (node_ != nullptr) past_.push_back(node_->Status());
   // First the loop: from here on nothing of the process runs, whatever its parts do as they go.
   loop_->Kill();
   node_.reset();
@@ -122,6 +123,12 @@ void SimProcess::Crash(CrashKind kind) {
                        Outcome::kUnknown));
     });
   }
+}
+
+std::vector<StatusView> SimProcess::Lives() const {
+  std::vector<StatusView> lives = past_;
+  if (node_ != nullptr) lives.push_back(node_->Status());
+  return lives;
 }
 
 void SimProcess::Pause() {

@@ -73,6 +73,8 @@ class SimProcess {
   void Drain(Duration down_for);
   // How often it crashed.
   int crashes() const { return crashes_; }
+  // The last status of each incarnation that got so far, the present one's included.
+  std::vector<StatusView> Lives() const;
 
  private:
   friend class Cluster;
@@ -88,6 +90,7 @@ class SimProcess {
   std::unique_ptr<SimDisk> disk_;
   int crashes_ = 0;
   int moves_ = 0;
+  std::vector<StatusView> past_;
 
   // Of the present incarnation; null while it is down.
   SimLoop* loop_ = nullptr;
