@@ -75,6 +75,8 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   options.partitions = settings.partitions;
   options.replicas = settings.replicas;
   options.secrets = settings.secrets;
+  options.hint_limits = {.bytes_max = settings.hint_mb << 20,
+                         .bytes_per_target_max = settings.hint_mb << 19};
   return options;
 }
 

@@ -37,6 +37,7 @@ struct ServeSettings {
   std::string log_format;  // "text", "json"
   Duration drain{0};
   uint64_t cache_mb = 0;  // 0: by the memory there is.
+  uint64_t hint_mb = 1024;
   bool enable_faults = false;
 };
 

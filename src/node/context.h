@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/layout/layout.h"
+#include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
 #include "node/node.h"
@@ -28,6 +29,7 @@ struct NodeContext {
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
   NodeCounters counters;
+  HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.
   std::unique_ptr<TaskGroup> background = std::make_unique<TaskGroup>();
 

@@ -10,11 +10,15 @@ import threading
 import time
 import urllib.request
 
+import grpc
+
+import rpc
 from drills import DRILLS, VICTIM, Drill, link
 from report import Bucket
 
 KEYS = int(os.environ.get("ANNULUS_DRILL_KEYS", "1000000"))
 SECONDS = int(os.environ.get("ANNULUS_DRILL_SECONDS", "60"))  # of each phase
+AWAY_SECONDS = int(os.environ.get("ANNULUS_DRILL_AWAY", "600"))
 GENERATOR_CPUS = 0.5
 MEMORY_BYTES = 512 << 20
 OUTSTANDING = 20_000  # operations that the generator has under way before it falls behind
@@ -68,6 +72,15 @@ class Criterion:
     good: bool
 
 
+def failures_of(total):
+    return ", ".join(f"{count} x {what}" for what, count in total.get("failures", {}).items()) or "none"
+
+
+def nothing_failed(bench, label=""):
+    return Criterion(f"{label}{bench.total['failed']} operations failed ({failures_of(bench.total)})",
+                     bench.total["failed"] == 0)
+
+
 def capacity_drill(about):
     def add(function):
         name = function.__name__.replace("_", "-")
@@ -116,7 +129,7 @@ def capacity_kill(scene):
                   f"{min(window['ok'] / window['seconds'] for window in later):.0f}, of all "
                   f"{sum(window['ok'] for window in later) / sum(window['seconds'] for window in later):.0f}",
                   sum(w["ok"] for w in later) / sum(w["seconds"] for w in later) >= 0.9 * rate),
-        Criterion(f"{bench.total['failed']} operations failed", bench.total["failed"] == 0)]
+        nothing_failed(bench)]
 
 
 @capacity_drill("one node paused, then one a second late: nothing fails, and p99 stays")
@@ -138,7 +151,7 @@ def slow_node(scene):
             ended = scene.clock()
             end()
         slow = p99_ms(bench.between(began + 5, ended))
-        found.append(Criterion(f"{label}: {bench.total['failed']} operations failed", bench.total["failed"] == 0))
+        found.append(nothing_failed(bench, f"{label}: "))
         found.append(Criterion(f"{label}: p99 from 5 s on {slow:.1f} ms, healthy {usual:.1f} ms, at most {most:.1f} ms",
                                slow <= most))
     under(f"{VICTIM} paused", lambda: scene.cluster.pause(VICTIM), lambda: scene.cluster.resume(VICTIM))
@@ -176,6 +189,52 @@ def half_open(scene):
                       f"{longest:.1f} s", len(found) == len(observers) and longest <= 5)]
 
 
+@capacity_drill("a node that was away for long returns at another address, and serves within 2 s")
+def long_absence(scene):
+    with scene.fault(f"{VICTIM} away, and moved"):
+        scene.cluster.kill(VICTIM)
+        time.sleep(AWAY_SECONDS)
+        scene.cluster.move(VICTIM)
+        began = time.monotonic()
+        served = seconds_until(began, lambda: can_serve(scene.cluster, VICTIM))
+        seen = seconds_until(began, lambda: scene.cluster.coordinators[0] in sees(scene.cluster, VICTIM))
+    return [Criterion(f"back after {AWAY_SECONDS} s: it serves a read at QUORUM after {served:.2f} s",
+                      served <= 2),
+            Criterion(f"a coordinator sees it up at its new address after {seen:.2f} s", seen <= 2)]
+
+
+def seconds_until(began, condition, patience=30):
+    while not condition():
+        if time.monotonic() - began > patience:
+            return float("inf")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def can_serve(cluster, name):
+    with rpc.channel(cluster.client_address(name)) as channel:
+        try:
+            rpc.kv_grpc.KVStoreStub(channel).Get(
+                rpc.kv.GetRequest(key=b"any", options=rpc.kv.ReadOptions(consistency=rpc.kv.CONSISTENCY_QUORUM)),
+                timeout=1)
+            return True
+        except grpc.RpcError:
+            return False
+
+
+def sees(cluster, name):
+    """The coordinators to which the node is up."""
+    found = []
+    for coordinator in cluster.coordinators:
+        try:
+            members = cluster.status(coordinator).members
+        except grpc.RpcError:
+            continue
+        if any(member.name == name and member.state in ("up", "alive") for member in members):
+            found.append(coordinator)
+    return found
+
+
 @capacity_drill("three times the capacity: memory stays in its limit, and goodput returns")
 def overload(scene):
     fill(scene)
@@ -205,7 +264,9 @@ def overload(scene):
                   memory[most] < MEMORY_BYTES),
         Criterion(f"{len(alive)} of {len(scene.cluster.processes())} processes are ready after it",
                   len(alive) == len(scene.cluster.processes())),
-        Criterion(f"goodput from 10 s after it {back:.0f} a second, before {goodput:.0f}", back >= 0.95 * goodput)]
+        Criterion(f"at {usual:.0f} a second, goodput from 10 s after it {back:.0f} a second, before {goodput:.0f}; "
+                  f"failed before: {failures_of(before.total)}; after: {failures_of(after.total)}",
+                  back >= 0.95 * goodput)]
 
 
 @capacity_drill("how long a node takes to be level that missed 1, 10 and 100 % of the keys")

@@ -52,6 +52,9 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     process["sync"] = status.sync();
     process["faults_enabled"] = status.faults_enabled();
     if (status.faults_enabled()) process["faults_active"] = status.faults_active();
+    if (status.has_hints()) {
+      process["hints"] = {{"entries", status.hints().entries()}, {"bytes", status.hints().bytes()}};
+    }
     process["members"] = ordered_json::array();
     for (const auto& member : status.members()) {
       process["members"].push_back({{"name", member.name()},
