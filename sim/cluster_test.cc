@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/error.h"
 #include "gtest/gtest.h"
 
@@ -106,6 +107,23 @@ TEST_P(ClusterTest, ASilentOwnerIsPassedOver) {
   EXPECT_LT(world_->now() - started, 500ms);
   EXPECT_EQ(client.Values("k"), "v");
   EXPECT_LT(world_->now() - started, 1s);
+}
+
+TEST_P(ClusterTest, AnOwnerThatAnswersLateIsAskedLast) {
+  Form({.nodes = 5, .coordinators = 1});
+  const auto late = static_cast<uint16_t>(Owners()[0]);
+  for (uint16_t other = 1; other <= 6; ++other) {
+    if (other != late) cluster_->net().SetLink(late, other, {.delay = 500ms});
+  }
+  world_->RunFor(15s);
+  Client client(cluster_.get(), 6);
+  for (int i = 0; i < 20; ++i) {
+    const Instant started = world_->now();
+    ASSERT_TRUE(client.Put("k", absl::StrCat("v", i)).ok());
+    ASSERT_TRUE(client.Get("k").ok());
+    EXPECT_LT(world_->now() - started, 100ms);
+    world_->RunFor(200ms);
+  }
 }
 
 TEST_P(ClusterTest, AForwardThatArrivesTwiceIsMintedOnce) {

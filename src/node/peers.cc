@@ -33,10 +33,14 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
     });
     return;
   }
-  liveness_.Asked(to, env_.loop->Now());
+  const Instant asked = env_.loop->Now();
+  // What waits for no disk tells how far away a peer is.
+  const bool measures =
+      std::holds_alternative<ReadRequest>(request) || std::holds_alternative<PingRequest>(request);
+  liveness_.Asked(to, asked);
   line->second.link->Call(
       std::move(request), deadline, version_,
-      [this, to, done = std::move(done)](PeerResult result) mutable {
+      [this, to, asked, measures, done = std::move(done)](PeerResult result) mutable {
         const Instant now = env_.loop->Now();
         const std::string reason = result.ok() ? "" : DetailsOf(result.status()).reason;
         if (absl::IsUnavailable(result.status()) &&
@@ -44,6 +48,7 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
           liveness_.Broken(to);
         } else if (reason != kReasonNotSent && !absl::IsDeadlineExceeded(result.status())) {
           liveness_.Heard(to, now);  // Only a word from the peer itself ends its silence.
+          if (measures) latencies_.Answered(to, now - asked);
         }
         done(std::move(result));
       });
@@ -51,6 +56,11 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
 
 std::vector<NodeId> Peers::InAskingOrder(const std::vector<NodeId>& nodes) const {
   std::vector<NodeId> ordered = liveness_.Order(nodes, env_.loop->Now());
+  auto first_not_up = std::find_if(ordered.begin(), ordered.end(), [this](NodeId node) {
+    return StateOf(node) != Liveness::State::kUp;
+  });
+  std::stable_partition(ordered.begin(), first_not_up,
+                        [this](NodeId node) { return !latencies_.IsSlow(node); });
   auto self = std::find(ordered.begin(), ordered.end(), self_);
   if (self != ordered.end()) std::rotate(ordered.begin(), self, self + 1);
   return ordered;

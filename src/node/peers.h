@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/layout/layout.h"
+#include "core/quorum/latency.h"
 #include "core/quorum/liveness.h"
 #include "env/env.h"
 
@@ -24,7 +25,8 @@ class Peers {
   // As Link::Call. NOT_SENT for a node that is no member. REQUIRES: to is not this node.
   void Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done);
 
-  // Oneself first where it is among them, then as Liveness::Order says.
+  // Oneself first where it is among them, then as Liveness::Order says; of those that are up, the
+  // slow ones last.
   std::vector<NodeId> InAskingOrder(const std::vector<NodeId>& nodes) const;
   Liveness::State StateOf(NodeId node) const;
   // As Liveness says.
@@ -50,6 +52,7 @@ class Peers {
   Duration silence_max_;
   LayoutVersion version_;
   Liveness liveness_;
+  PeerLatencies latencies_;
   std::map<NodeId, Line> lines_;
 };
 
