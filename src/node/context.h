@@ -13,6 +13,8 @@
 
 namespace annulus {
 
+class AntiEntropy;
+
 // What every flow of a node may use. The node owns it and outlives its flows.
 struct NodeContext {
   Env env;
@@ -21,11 +23,13 @@ struct NodeContext {
   NodeId id;
   Incarnation incarnation;
   Instant started;
-  std::unique_ptr<Replica> replica;  // Null in a coordinator, which owns nothing.
+  std::unique_ptr<Replica> replica;     // Null in a coordinator, which owns nothing.
+  AntiEntropy* anti_entropy = nullptr;  // The same.
   std::unique_ptr<Peers> peers;
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
+  RepairCounters repair;
 
   Instant Now() const { return env.loop->Now(); }
   bool Owns(PartitionId partition) const {
