@@ -13,13 +13,14 @@ namespace {
 
 constexpr uint32_t kReplicasMax = 7;
 
-// What is known of one value while the sweep goes forward in time.
+// What is known of one value while the sweep goes forward in time. "Owners" are those of the
+// answers' acks.primaries: fallbacks are no part of any overlap.
 struct ValueState {
   bool maybe_replaced = false;
   bool must = false;  // In the list of what a wide enough read must show.
-  // How many owners hold it for certain: w of its acknowledgement; 1 where it was only shown.
+  // How many owners hold it for certain: those that acknowledged it; 1 where it was only shown.
   uint32_t held_by = 0;
-  // First acknowledgement of a write over it, by that write's w; kForever where there is none.
+  // First acknowledgement of a write over it, by how many owners; kForever where there is none.
   std::array<Instant, kReplicasMax + 1> replaced_at;
   WriteId replaced_by = 0;        // One of those, for people.
   Instant first_over = kForever;  // When the first write over it began.
@@ -65,9 +66,17 @@ class KeyChecker {
   void CheckShown(const ReadOp& read, WriteId id);
   void CheckElements(const ReadOp& read);
   void CheckStatus(WriteId id, absl::StatusCode code, const std::string& error);
+  void CheckServed(WriteId id, const std::string& unserved);
   void CheckAtLeast(const ReadOp& read);
   static Instant EndOfBlindDelete(const WriteOp& write);
   bool Exempt(const WriteOp& write, const ValueState& state) const;
+  // Whether the read must see what so many owners hold.
+  bool Overlaps(const ReadOp& read, uint32_t owners) const {
+    return read.final || (!read.sloppy && read.r + owners > history_.replicas());
+  }
+  // From when on the value may be hidden, since it expires; kForever where it does not.
+  Instant MayExpireFrom(const WriteOp& write) const;
+  void CheckExpiry(const ReadOp& read, const WriteOp& write);
 
   const History& history_;
   uint32_t key_;
@@ -126,6 +135,7 @@ void KeyChecker::EndWrite(const WriteOp& write) {
          absl::StrCat("v", write.id, " failed without saying how it ended: ", write.error));
   }
   CheckStatus(write.id, write.code, write.error);
+  CheckServed(write.id, write.unserved);
   if (write.outcome != Outcome::kApplied) return;
   if (write.acks < write.w) {
     Fail(Rule::kContradicted, write.id,
@@ -133,11 +143,11 @@ void KeyChecker::EndWrite(const WriteOp& write) {
                       " durable owners; it asked for ", write.w));
   }
   for (const WriteId id : write.covers) {
-    Instant& at = states_[id].replaced_at[write.w];
+    Instant& at = states_[id].replaced_at[write.primaries];
     at = std::min(at, write.returned);
     states_[id].replaced_by = write.id;
   }
-  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.w);
+  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.primaries);
 }
 
 void KeyChecker::Must(WriteId id, uint32_t held_by) {
@@ -156,15 +166,18 @@ void KeyChecker::BeginRead(size_t index) {
   if (!read.ok) return;
   OpenRead& open = open_reads_.emplace_back();
   open.index = index;
-  std::erase_if(must_, [&](WriteId id) { return states_[id].maybe_replaced; });
+  std::erase_if(must_, [&](WriteId id) {
+    return states_[id].maybe_replaced || MayExpireFrom(history_.write(id)) <= read.invoked;
+  });
   for (const WriteId id : must_) {
-    if (read.r + states_[id].held_by > history_.replicas()) open.must.push_back(id);
+    if (Overlaps(read, states_[id].held_by)) open.must.push_back(id);
   }
 }
 
 void KeyChecker::EndRead(size_t index) {
   const ReadOp& read = history_.reads()[index];
   CheckStatus(0, read.code, read.error);
+  CheckServed(0, read.unserved);
   if (!read.ok) {
     if (read.final) {
       Fail(Rule::kUnreachable, 0,
@@ -176,7 +189,8 @@ void KeyChecker::EndRead(size_t index) {
                                  [&](const OpenRead& read) { return read.index == index; });
   ANNULUS_CHECK(open != open_reads_.end());
   for (const WriteId id : open->must) {
-    if (states_[id].maybe_replaced) continue;
+    if (read.more || states_[id].maybe_replaced) continue;
+    if (MayExpireFrom(history_.write(id)) <= read.returned) continue;
     if (std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end()) continue;
     const bool acknowledged = history_.write(id).outcome == Outcome::kApplied;
     if (read.final) {
@@ -184,11 +198,12 @@ void KeyChecker::EndRead(size_t index) {
            absl::StrCat("v", id, acknowledged ? " was acknowledged" : " was shown to a client",
                         ", is not there at the end, and no context covered it"));
     } else {
-      Fail(Rule::kMissed, id,
-           absl::StrCat("v", id, " was ",
-                        acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).w)
-                                     : "shown to a client",
-                        ", no context covered it, and a later read of ", read.r, " misses it"));
+      Fail(
+          Rule::kMissed, id,
+          absl::StrCat("v", id, " was ",
+                       acknowledged ? absl::StrCat("acknowledged by ", history_.write(id).primaries)
+                                    : "shown to a client",
+                       ", no context covered it, and a later read of ", read.r, " misses it"));
     }
   }
   open_reads_.erase(open);
@@ -216,8 +231,8 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
          absl::StrCat("v", id, " is shown, although its write said NOT_APPLIED (", write.error,
                       ")"));
   }
-  for (uint32_t w = 1; w <= history_.replicas(); ++w) {
-    if (read.r + w <= history_.replicas() || state.replaced_at[w] >= read.invoked) continue;
+  for (uint32_t w = 0; w <= history_.replicas(); ++w) {
+    if (!Overlaps(read, w) || state.replaced_at[w] >= read.invoked) continue;
     if (Exempt(write, state)) {
       ++result_->exempted;
     } else {
@@ -229,8 +244,29 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
     }
     break;
   }
+  CheckExpiry(read, write);
   // Nothing unsynced is read: what was shown lies durably with some owner.
   Must(id, 1);
+}
+
+Instant KeyChecker::MayExpireFrom(const WriteOp& write) const {
+  if (write.ttl == Duration(0)) return kForever;
+  return write.invoked + write.ttl - 2 * history_.clock_error();
+}
+
+void KeyChecker::CheckExpiry(const ReadOp& read, const WriteOp& write) {
+  if (write.ttl == Duration(0)) return;
+  // Another attempt sets another expiry, and may be minted after the answer to the first.
+  if (write.outcome != Outcome::kApplied || write.attempts > 1) return;
+  if (read.invoked <= write.returned + write.ttl + 2 * history_.clock_error()) return;
+  Fail(Rule::kOverdue, write.id,
+       absl::StrCat("v", write.id, " is shown although it expired long ago"));
+}
+
+void KeyChecker::CheckServed(WriteId id, const std::string& unserved) {
+  if (unserved.empty()) return;
+  Fail(Rule::kUnserved, id,
+       absl::StrCat("one fault fails a request that its quorum could serve: ", unserved));
 }
 
 void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::string& error) {
@@ -250,7 +286,8 @@ void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::strin
 void KeyChecker::CheckAtLeast(const ReadOp& read) {
   for (const WriteId id : read.at_least) {
     const bool shown = std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end();
-    if (!shown && !states_[id].maybe_replaced) {
+    const bool may_be_hidden = read.more || MayExpireFrom(history_.write(id)) <= read.returned;
+    if (!shown && !may_be_hidden && !states_[id].maybe_replaced) {
       Fail(Rule::kMissed, id,
            absl::StrCat("v", id,
                         " was in the context that a read gave as at_least, no context "
@@ -319,6 +356,10 @@ std::string_view ToString(Rule rule) {
       return "ELEMENT LOST";
     case Rule::kUnreachable:
       return "UNREACHABLE";
+    case Rule::kUnserved:
+      return "UNSERVED";
+    case Rule::kOverdue:
+      return "OVERDUE";
     case Rule::kCount:
       break;
   }

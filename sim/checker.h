@@ -16,6 +16,18 @@ namespace annulus::sim {
 // covers whatever its minter held. Nothing else: a context that covers more than it showed covers
 // only what such a write had replaced before. Unknown writes are open for ever: they may take
 // effect at any time after they began, or never.
+//
+// A value that expires may be missing from a moment on that lies its time to live after the write
+// began, less twice the error of the clocks; and must not be shown when so much more time has
+// passed since its acknowledgement. In between the clocks decide, which are not looked at.
+//
+// Promise 5 is checked in runs that have one fault at a time: one process, one disk, one clock, one
+// link, or all links of one process; with 8 s to recover before the next. There every attempt of a
+// read or write at QUORUM must succeed that has 10 s, and was sent to a process that was healthy
+// from 8 s before until its end: up, not paused, not draining, its links in order but for one. The
+// disk or the clock of that process may be the one that fails. The limits of an item (siblings,
+// bytes) are no failure, and neither is a read with at_least, whose value may lie on the failed
+// node alone. The workload notes what such attempts end with (`unserved`).
 enum class Rule : uint8_t {
   // 1: an acknowledged write is not there at the end, and nothing may have replaced it.
   kLost,
@@ -38,6 +50,10 @@ enum class Rule : uint8_t {
   kElementLost,
   // 5: after the last fault, an item can not be read.
   kUnreachable,
+  // 5: a request failed that its quorum could serve (below).
+  kUnserved,
+  // 2: a value is shown long after it expired.
+  kOverdue,
   kCount,
 };
 std::string_view ToString(Rule rule);

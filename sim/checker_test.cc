@@ -61,7 +61,7 @@ class CheckerTest : public testing::Test {
     WriteOp& write = history_.NewWrite(1, key_, kind, At(from));
     write.returned = At(to);
     write.attempts = 1;
-    write.w = write.acks = w;
+    write.w = write.acks = write.primaries = w;
     write.outcome = Outcome::kApplied;
     write.covers = std::move(covers);
     write.value_hash = Hash64(History::ValueOf(write.id, {}, 0));
@@ -255,6 +255,56 @@ TEST_F(CheckerTest, AnAcknowledgementHasTheOwnersItWasAskedFor) {
   history_.write(a).acks = 1;
   LastRead({a});
   EXPECT_THAT(Broken(), ElementsAre(Rule::kContradicted));
+}
+
+TEST_F(CheckerTest, FallbacksAreNoPartOfAnOverlap) {
+  const WriteId a = Put(0, 1, 2);
+  history_.write(a).primaries = 1;
+  Get(2, 3, 2, {});
+  LastRead({a});
+  EXPECT_THAT(Broken(), IsEmpty());
+  Get(4, 5, 3, {});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed));
+}
+
+TEST_F(CheckerTest, ASloppyReadNeedNotSeeButTheLastReadMust) {
+  const WriteId a = Put(0, 1, 2);
+  history_.read(Get(2, 3, 2, {})).sloppy = true;
+  LastRead({a});
+  EXPECT_THAT(Broken(), IsEmpty());
+  Put(4, 5, 2);
+  history_.write(a + 1).primaries = 0;
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
+}
+
+TEST_F(CheckerTest, APartOfAnItemNeedNotShowTheRest) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Put(0, 1, 2);
+  history_.read(Get(2, 3, 2, {a})).more = true;
+  LastRead({a, b});
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
+TEST_F(CheckerTest, AValueIsThereUntilItMayExpireAndGoneWhenItMust) {
+  history_.set_clock_error(10ms);
+  const WriteId a = Put(0, 5, 2);
+  history_.write(a).ttl = 100ms;
+  Get(70, 90, 2, {});     // It may have expired by 80.
+  Get(120, 130, 2, {a});  // It need not have until 125.
+  LastRead({});
+  EXPECT_THAT(Broken(), IsEmpty());
+  Get(70, 75, 2, {});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed));
+  Get(126, 127, 2, {a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kMissed, Rule::kOverdue));
+}
+
+TEST_F(CheckerTest, ARequestThatItsQuorumCouldServeIsServed) {
+  const WriteId a = Put(0, 1, 2);
+  history_.read(Get(2, 3, 2, {a})).unserved = "made up";
+  history_.write(a).unserved = "made up";
+  LastRead({a});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kUnserved, Rule::kUnserved));
 }
 
 TEST_F(CheckerTest, ABlindDeleteMayCoverWhatWasThereButNotWhatCameLater) {

@@ -22,7 +22,6 @@ constexpr Duration kClientLatencyMin = 100us;
 constexpr Duration kClientLatencySpread = 400us;
 // How long before a client that was refused asks again is its own affair; this is the refusal.
 constexpr Duration kRefusalTime = 300us;
-constexpr Duration kDrainMax = 5s;
 constexpr Duration kDrainLook = 5ms;
 
 // What a client is told by its own side of a connection.

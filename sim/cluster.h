@@ -64,8 +64,9 @@ class SimProcess {
   void Pause();
   // REQUIRES: paused().
   void Resume();
-  // Asks it to end in peace: it takes nothing new, ends what is under way (for 5 s at most), goes
+  // Asks it to end in peace: it takes nothing new, ends what is under way (until kDrainMax), goes
   // down, and starts again after `down_for`. REQUIRES: ready().
+  static constexpr Duration kDrainMax = 5s;
   void Drain(Duration down_for);
   // How often it crashed.
   int crashes() const { return crashes_; }

@@ -149,15 +149,13 @@ Duration Faults::Begin(uint64_t id) {
   episode.kind = static_cast<FaultKind>(kind);
   episode.length = Between(&dice, 200ms, 5s);
   episode.strength = 0.05 + 0.95 * dice.Fraction();
-  if ((options_.without >> kind) & 1) return Duration(0);
-  if (std::binary_search(options_.without_episodes.begin(), options_.without_episodes.end(), id)) {
-    return Duration(0);
-  }
+  if (!IsWanted(episode)) return episode.length + kRecovery;
   if (!Aim(&episode)) return Duration(0);
 
   ++counts_[kind];
   took_place_.push_back(id);
-  const Duration lasts = episode.length + kRecovery;
+  Duration lasts = episode.length + kRecovery;
+  if (episode.kind == FaultKind::kDrain) lasts += SimProcess::kDrainMax;
   if (Strike(episode)) return lasts;
   for (const int process : episode.processes) {
     if (TraitsOf(episode.kind).makes_victim) is_victim_[process] = true;
@@ -175,6 +173,13 @@ Duration Faults::Begin(uint64_t id) {
   Apply();
   world_->After(world_->loop(), episodes_.back().length, [this, id] { End(id); });
   return lasts;
+}
+
+bool Faults::IsWanted(const Episode& episode) const {
+  if ((options_.without >> static_cast<int>(episode.kind)) & 1) return false;
+  if (!options_.only_episodes.has_value()) return true;
+  const std::vector<uint64_t>& only = *options_.only_episodes;
+  return std::find(only.begin(), only.end(), episode.id) != only.end();
 }
 
 bool Faults::AimAtVictim(Episode* episode) {
@@ -270,7 +275,7 @@ bool Faults::Strike(const Episode& episode) {
       is_victim_[number] = true;
       unhealthy_until_[number] = kForever;
       cluster_->Process(number).Drain(episode.length);
-      BringUp(number, episode);
+      EndOfDrain(number, cluster_->Process(number).crashes());
       return true;
     case FaultKind::kHalfOpen:
       Note(episode, true);
@@ -407,6 +412,16 @@ void Faults::BringUp(int number, const Episode& episode) {
     world_->Tell(absl::StrCat(process.name(), " starts again"));
     process.Restart();
   });
+}
+
+void Faults::EndOfDrain(int number, int crashes) {
+  const SimProcess& process = cluster_->Process(number);
+  if (process.crashes() == crashes || !process.up()) {
+    world_->After(world_->loop(), 50ms, [this, number, crashes] { EndOfDrain(number, crashes); });
+    return;
+  }
+  is_victim_[number] = false;
+  unhealthy_until_[number] = world_->now() + kRecovery;
 }
 
 PathConditions Faults::PathOf(uint16_t from, uint16_t to) const {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace annulus::sim {
 struct FaultOptions {
   // Kinds that do not happen, as bits.
   uint32_t without = 0;
-  // Episodes that do not happen, by their numbers, ascending: to narrow a failure down.
-  std::vector<uint64_t> without_episodes;
+  // Where given, no other episodes happen than these, by their numbers: to narrow a failure down.
+  std::optional<std::vector<uint64_t>> only_episodes;
   // Never two faults at once, each about one process, disk, link or clock, with time to recover
   // behind it; and no weather. This is what promise 5 speaks of.
   bool one_at_a_time = false;
@@ -64,6 +65,7 @@ class Faults {
   // Returns how long it goes on, recovery included; 0 where it does not take place.
   Duration Begin(uint64_t id);
   void End(uint64_t id);
+  bool IsWanted(const Episode& episode) const;
   // Whom it is about, and how. False where it cannot happen now.
   bool Aim(Episode* episode);
   bool AimAtVictim(Episode* episode);
@@ -78,6 +80,7 @@ class Faults {
   void TakeDown(const Episode& episode, Moment moment);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
+  void EndOfDrain(int process, int crashes);
 
   // Writes the sum of the weather and all episodes to paths and disks.
   void Apply();

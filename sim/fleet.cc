@@ -32,7 +32,7 @@ constexpr uint64_t RunReport::*kNumbers[] = {
     &RunReport::crashes,        &RunReport::crashes_that_lost,
     &RunReport::batches_lost,   &RunReport::commits_failed,
     &RunReport::forwards_again, &RunReport::several_minters,
-    &RunReport::exempted,
+    &RunReport::exempted,       &RunReport::promised,
 };
 
 void PutStrings(Bytes* out, const std::vector<std::string>& strings) {
@@ -54,8 +54,10 @@ Bytes Encode(const RunReport& report) {
   Bytes out;
   for (const auto number : kNumbers) PutFixed64(&out, report.*number);
   for (const uint32_t count : report.faults) PutVarint(&out, count);
+  PutVarint(&out, report.episodes.size());
+  for (const uint64_t episode : report.episodes) PutVarint(&out, episode);
   PutStrings(&out, report.violations);
-  PutSized(&out, report.violation_history);
+  PutStrings(&out, report.violation_history);
   PutStrings(&out, report.story);
   return out;
 }
@@ -69,10 +71,13 @@ RunReport Decode(BytesView bytes) {
     reader.Varint(&value);
     count = static_cast<uint32_t>(value);
   }
+  uint64_t episodes = 0;
+  reader.Varint(&episodes);
+  for (uint64_t i = 0; i < episodes && reader.ok(); ++i) {
+    reader.Varint(&report.episodes.emplace_back());
+  }
   TakeStrings(&reader, &report.violations);
-  BytesView history;
-  reader.Sized(&history);
-  report.violation_history = std::string(history);
+  TakeStrings(&reader, &report.violation_history);
   TakeStrings(&reader, &report.story);
   ANNULUS_CHECK(reader.done());
   return report;

@@ -52,6 +52,11 @@ uint32_t History::AddKey(Item item, bool is_counter) {
   return static_cast<uint32_t>(keys_.size() - 1);
 }
 
+std::string History::NameOf(uint32_t key) const {
+  const Item& item = keys_[key].item;
+  return item.sort_key.empty() ? item.key : absl::StrCat(item.key, "/", item.sort_key);
+}
+
 WriteOp& History::NewWrite(uint32_t client, uint32_t key, WriteOp::Kind kind, Instant now) {
   const auto id = static_cast<WriteId>(writes_.size());
   WriteOp& write = writes_.emplace_back();
@@ -156,6 +161,9 @@ std::vector<std::string> History::Describe(uint32_t key) const {
       absl::StrAppend(&line, "acknowledged by ", write.acks);
     } else {
       absl::StrAppend(&line, std::string(ToString(write.outcome)), " (", write.error, ")");
+    }
+    if (write.ttl > Duration(0)) {
+      absl::StrAppend(&line, absl::StrFormat(", expires after %.3f s", ToSeconds(write.ttl)));
     }
     if (write.attempts > 1) absl::StrAppend(&line, ", ", write.attempts, " attempts");
     if (write.several_minters) absl::StrAppend(&line, ", sent to several minters");

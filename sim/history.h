@@ -30,7 +30,8 @@ struct WriteOp {
   Kind kind = Kind::kPut;
   uint16_t process = 0;  // The last that was asked.
   uint16_t attempts = 0;
-  uint32_t w = 0;  // Owners it wants to be durable at.
+  uint32_t w = 0;   // Nodes it wants to be durable at.
+  Duration ttl{0};  // 0: for ever.
   Instant invoked;
   // What the client knew its context to cover: the values that the Get showed it came from, or the
   // write whose answer it came from.
@@ -42,6 +43,9 @@ struct WriteOp {
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string error;  // For people; empty where it was acknowledged.
   uint32_t acks = 0;
+  uint32_t primaries = 0;  // Of the acks, those of owners.
+  // The error of an attempt that promise 5 says cannot fail; empty where there was none.
+  std::string unserved;
 
   // From the network: how its forwards went (see History::OnForwardArrived).
   uint32_t forwards = 0;
@@ -58,6 +62,7 @@ struct ReadOp {
   uint32_t key = 0;
   uint16_t process = 0;
   uint32_t r = 0;
+  bool sloppy = false;  // Others than owners may have answered, so that it need not see anything.
   Instant invoked;
   Instant returned = kForever;
   // What the client knew the context to cover that it gave as at_least.
@@ -67,6 +72,8 @@ struct ReadOp {
   bool of_scan = false;  // One item's part of a scan, which counts as one operation.
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string error;
+  std::string unserved;  // As a write's.
+  bool more = false;     // The answer shows a part of the values.
   std::vector<WriteId> shown;
   // Values that name no write, or another one's bytes.
   std::vector<std::string> strange;
@@ -86,6 +93,13 @@ class History {
   uint32_t replicas() const { return replicas_; }
   uint32_t AddKey(Item item, bool is_counter);
   const std::vector<Key>& keys() const { return keys_; }
+  // For people: "key", or "key/sort key".
+  std::string NameOf(uint32_t key) const;
+
+  // How far any wall clock was from true time, at most: what expires is early or late by twice
+  // that, since one clock sets an expiry and another looks at it.
+  void set_clock_error(Duration error) { clock_error_ = error; }
+  Duration clock_error() const { return clock_error_; }
 
   // References hold until the next call of the same kind.
   WriteOp& NewWrite(uint32_t client, uint32_t key, WriteOp::Kind kind, Instant now);
@@ -117,6 +131,10 @@ class History {
   // The item's operations in the order of their invocation, for people.
   std::vector<std::string> Describe(uint32_t key) const;
 
+  // Attempts that promise 5 spoke of.
+  void NotePromised() { ++promised_; }
+  size_t promised() const { return promised_; }
+
   void NoteScan(bool ok) {
     ++scans_;
     scans_ok_ += ok;
@@ -129,11 +147,13 @@ class History {
 
  private:
   uint32_t replicas_;
+  Duration clock_error_{0};
   std::vector<Key> keys_;
   std::vector<WriteOp> writes_;
   std::vector<ReadOp> reads_;
   size_t scans_ = 0;
   size_t scans_ok_ = 0;
+  size_t promised_ = 0;
 };
 
 std::string_view ToString(WriteOp::Kind kind);

@@ -10,6 +10,7 @@ int Main(int argc, char** argv) {
   const Flags flags = ParseFlags(argc, argv);
   Planter::Plant(flags.plant);
   if (flags.seeds.has_value()) return ReportSeeds(flags);
+  if (flags.shrink) return ReportShrunk(flags);
   if (flags.seed.has_value()) return ReportOneSeed(flags);
   if (flags.planted) return ReportPlanted(flags);
   return ReportTwice(flags);

@@ -1,5 +1,7 @@
 #include "sim/run.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -14,6 +16,8 @@ namespace {
 constexpr Duration kClientsMax = 20min;
 constexpr Duration kFormationMax = 30s;
 constexpr double kEarlyFaultsChance = 0.15;
+// Runs that have one fault at a time, and see whether every request is served.
+constexpr double kOneAtATimeChance = 0.2;
 // Long enough for every deadline and connection of the time before to end.
 constexpr Duration kQuiescence = 10s;
 constexpr Duration kFinalReadPatience = 30s;
@@ -47,12 +51,12 @@ class Watcher : public ForwardWatcher {
   History* history_;
 };
 
-ClusterOptions ShapeOf(World* world, const RunOptions& options) {
-  Random shape = world->random().Fork();
+ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_time) {
   ClusterOptions cluster;
   cluster.nodes = static_cast<int>(shape.Between(3, 6));
   cluster.coordinators = static_cast<int>(shape.Between(0, 2));
   cluster.replicas = shape.Chance(0.12) ? (shape.Chance(0.5) && cluster.nodes >= 5 ? 5 : 2) : 3;
+  if (one_at_a_time) cluster.replicas = std::max(cluster.replicas, 3u);  // Of 2, both are a quorum.
   cluster.partitions = 1u << shape.Between(2, 5);
   cluster.sync = options.sync;
   // Short patience makes second questions, and so second answers, common.
@@ -62,20 +66,24 @@ ClusterOptions ShapeOf(World* world, const RunOptions& options) {
   return cluster;
 }
 
-WorkloadOptions WorkOf(World* world) {
-  Random shape = world->random().Fork();
+void Limit(int* value, int max) {
+  if (max > 0) *value = std::min(*value, max);
+}
+
+WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_time) {
   WorkloadOptions work;
   work.clients = static_cast<int>(shape.Between(10, 16));
   work.operations = static_cast<int>(shape.Between(1100, 1300));
   work.keys = static_cast<int>(shape.Between(8, 24));
+  if (one_at_a_time) {
+    work.at_quorum = true;
+    work.answer_loss = 0;
+    work.think_long = 25s;
+  }
+  Limit(&work.clients, options.clients_max);
+  Limit(&work.operations, options.operations_max);
+  Limit(&work.keys, options.keys_max);
   return work;
-}
-
-std::string HistoryOf(const History& history, uint32_t key) {
-  const History::Key& item = history.keys()[key];
-  std::string text = absl::StrCat("history of ", item.item.key, ":\n");
-  for (const std::string& line : history.Describe(key)) absl::StrAppend(&text, "  ", line, "\n");
-  return text;
 }
 
 }  // namespace
@@ -84,18 +92,23 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   World world(seed);
   if (options.keep_story) world.KeepStory();
   RunReport report{.seed = seed};
-  const ClusterOptions shape = ShapeOf(&world, options);
+  Random dice = world.random().Fork();
+  const bool one_at_a_time = dice.Chance(kOneAtATimeChance);
+  const ClusterOptions shape = ShapeOf(dice.Fork(), options, one_at_a_time);
   Cluster cluster(&world, shape);
   History history(std::min<uint32_t>(shape.replicas, static_cast<uint32_t>(shape.nodes)));
   Watcher watcher(&cluster, &history);
   cluster.net().set_watcher(&watcher);
-  world.Tell(absl::StrFormat("seed %d: %d nodes, %d coordinators, %d replicas, %d partitions%s",
+  world.Tell(absl::StrFormat("seed %d: %d nodes, %d coordinators, %d replicas, %d partitions%s%s",
                              seed, shape.nodes, shape.coordinators, shape.replicas,
-                             shape.partitions, shape.sync ? "" : ", sync off"));
-  Workload workload(&cluster, &history, WorkOf(&world));
-  Faults faults(&cluster, {.without = options.without});
+                             shape.partitions, shape.sync ? "" : ", sync off",
+                             one_at_a_time ? ", one fault at a time" : ""));
+  Faults faults(&cluster, {.without = options.without,
+                           .only_episodes = options.only_episodes,
+                           .one_at_a_time = one_at_a_time});
+  Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
   // Some clusters meet their first faults while they form.
-  const bool early_faults = world.random().Chance(kEarlyFaultsChance);
+  const bool early_faults = !one_at_a_time && dice.Chance(kEarlyFaultsChance);
   if (early_faults) {
     faults.Start();
     cluster.WaitReady(kFormationMax);
@@ -114,14 +127,15 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   if (ended) workload.ReadAllOwners(kFinalReadPatience);
   world.Tell("every item was read from all its owners");
 
+  cluster.NoteClocks();
+  history.set_clock_error(cluster.wall_error_max());
   const CheckResult checked = Check(history);
   for (const Violation& violation : checked.violations) {
     report.violations.push_back(absl::StrCat(std::string(ToString(violation.rule)), " ",
-                                             history.keys()[violation.key].item.key, ": ",
-                                             violation.text));
+                                             history.NameOf(violation.key), ": ", violation.text));
   }
   if (!checked.violations.empty()) {
-    report.violation_history = HistoryOf(history, checked.violations.front().key);
+    report.violation_history = history.Describe(checked.violations.front().key);
   }
   if (cluster.net().stats().unanswered > 0) {
     report.violations.push_back(absl::StrCat(cluster.net().stats().unanswered,
@@ -138,6 +152,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   report.siblings_max = checked.siblings_max;
   report.sibling_reads = checked.sibling_reads;
   report.exempted = checked.exempted;
+  report.promised = history.promised();
   for (int i = 1; i <= cluster.processes(); ++i) {
     SimProcess& process = cluster.Process(i);
     report.crashes += static_cast<uint64_t>(process.crashes());
@@ -154,6 +169,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     report.faults[kind] = faults.count(static_cast<FaultKind>(kind));
   }
+  report.episodes = faults.took_place();
   report.story = world.story();
   return report;
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,15 +14,22 @@ namespace annulus::sim {
 struct RunOptions {
   bool sync = true;
   bool keep_story = false;
-  // Fault kinds that do not happen, as bits: to narrow a failure down.
+
+  // To narrow a failure down. Fault kinds that do not happen, as bits;
   uint32_t without = 0;
+  // the only episodes of faults that do, by their numbers;
+  std::optional<std::vector<uint64_t>> only_episodes;
+  // and limits of the workload; 0: as drawn.
+  int clients_max = 0;
+  int operations_max = 0;
+  int keys_max = 0;
 };
 
 // What one seed came to.
 struct RunReport {
   uint64_t seed = 0;
-  std::vector<std::string> violations;  // One line each.
-  std::string violation_history;        // Of the first violation's item.
+  std::vector<std::string> violations;         // One line each.
+  std::vector<std::string> violation_history;  // Of the first violation's item, a line each.
   std::vector<std::string> story;
   uint64_t trace_hash = 0;
 
@@ -40,7 +48,9 @@ struct RunReport {
   uint64_t forwards_again = 0;  // Writes whose forward reached minters more than once.
   uint64_t several_minters = 0;
   uint64_t exempted = 0;
+  uint64_t promised = 0;  // Attempts that promise 5 spoke of.
   std::array<uint32_t, kFaultKinds> faults{};
+  std::vector<uint64_t> episodes;  // Of faults: the numbers of those that took place.
 };
 
 // A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final

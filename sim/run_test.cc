@@ -1,5 +1,6 @@
 #include "sim/run.h"
 
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/fleet.h"
@@ -13,7 +14,7 @@ using ::testing::IsEmpty;
 TEST(Run, KeepsItsPromisesAndDoesEnough) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const RunReport report = RunSeed(seed, {});
-    EXPECT_THAT(report.violations, IsEmpty()) << report.violation_history;
+    EXPECT_THAT(report.violations, IsEmpty()) << absl::StrJoin(report.violation_history, "\n");
     EXPECT_GE(report.operations, 1000u);
     EXPECT_GE(report.acknowledged * 2, report.operations);
     EXPECT_GT(report.siblings_max, 1u);

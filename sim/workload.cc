@@ -13,15 +13,23 @@ namespace annulus::sim {
 namespace {
 
 constexpr char kBucket[] = "default";
+constexpr char kFolder[] = "folder";
 constexpr double kBatchChance = 0.04;
 constexpr double kScanChance = 0.008;
 constexpr double kRetryChance = 0.3;
 constexpr int kAttemptsMax = 3;
+// How long before a request its process has to be healthy, for promise 5; and the time it has.
+constexpr Duration kHealthyBefore = 8s;
+constexpr Duration kGenerous = 10s;
+constexpr Duration kTtlMin = 1s;
+constexpr Duration kTtlMax = 15s;
 
 }  // namespace
 
-Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
+Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
+                   WorkloadOptions options)
     : cluster_(cluster),
+      faults_(faults),
       world_(&cluster->world()),
       history_(history),
       options_(options),
@@ -31,14 +39,18 @@ Workload::Workload(Cluster* cluster, History* history, WorkloadOptions options)
   one_chance_ = random_.Fraction() * 0.4;
   all_chance_ = random_.Fraction() * 0.4;
   for (int i = 0; i < options.keys; ++i) {
-    const Use use = i % 8 < 2   ? Use::kCounter
-                    : i % 8 < 5 ? Use::kRegister
-                    : i % 8 < 7 ? Use::kDocument
-                                : Use::kWiped;
-    static constexpr const char* kNames[] = {"counter", "register", "document", "wiped"};
-    Item item{.bucket = kBucket, .key = absl::StrCat(kNames[static_cast<int>(use)], "-", i)};
-    // A sort key here and there: the rest of the item behaves as ever.
-    if (random_.Chance(0.2)) item.sort_key = absl::StrCat("part-", i);
+    static constexpr Use kUses[] = {Use::kCounter, Use::kRegister, Use::kDocument, Use::kFolder,
+                                    Use::kSession, Use::kCounter,  Use::kWiped,    Use::kRegister,
+                                    Use::kFolder,  Use::kDocument};
+    const Use use = kUses[static_cast<size_t>(i) % std::size(kUses)];
+    static constexpr const char* kNames[] = {"counter", "register", "document",
+                                             "wiped",   "session",  kFolder};
+    Item item{.bucket = kBucket, .key = kNames[static_cast<int>(use)]};
+    if (use == Use::kFolder) {
+      item.sort_key = absl::StrCat("part-", i);
+    } else {
+      absl::StrAppend(&item.key, "-", i);
+    }
     uses_.push_back(use);
     // Around the size up to which replicas send whole records, and above it.
     value_size_min_.push_back(random_.Chance(0.8) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
@@ -68,7 +80,7 @@ Task<void> Workload::RunClient(ClientState* client) {
     const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
     co_await Sleep(world_->loop(), think);
     const double dice = client->random.Fraction();
-    if (dice < kBatchChance) {
+    if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
     } else if (dice < kBatchChance + kScanChance) {
       co_await RunScan(client);
@@ -95,7 +107,8 @@ int Workload::PickProcess(ClientState* client) {
 
 ReplicaCount Workload::PickCount(Random* random, uint32_t* number) {
   const uint32_t n = history_->replicas();
-  const double dice = random->Fraction();
+  double dice = random->Fraction();
+  if (options_.at_quorum) dice = 1;
   Consistency level = Consistency::kQuorum;
   *number = n / 2 + 1;
   if (dice < one_chance_) {
@@ -110,6 +123,7 @@ ReplicaCount Workload::PickCount(Random* random, uint32_t* number) {
 }
 
 Duration Workload::PickTimeout(Random* random) {
+  if (options_.at_quorum) return kGenerous;
   return random->Chance(0.1) ? Duration(random->Between(20000000, 300000000))
                              : Duration(random->Between(500000000, 3000000000));
 }
@@ -125,6 +139,7 @@ Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
       if (dice < 0.85) co_await Write(client, key, Kind::kPut, true);
       break;
     case Use::kRegister:
+    case Use::kFolder:
       if (dice < 0.20) {
         co_await Get(client, key);
       } else if (dice < 0.35) {
@@ -139,6 +154,7 @@ Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
       }
       break;
     case Use::kDocument:
+    case Use::kSession:
     case Use::kWiped:
       if (dice < 0.15) {
         co_await Get(client, key);
@@ -150,7 +166,7 @@ Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
         if (random.Chance(0.5)) co_await Write(client, key, Kind::kPut, true);
       } else if (dice < 0.70) {
         co_await Write(client, key, Kind::kPut, false);
-      } else if (dice < 0.85 || uses_[key] == Use::kDocument) {
+      } else if (dice < 0.85 || uses_[key] != Use::kWiped) {
         co_await Write(client, key, Kind::kPut, true);
       } else {
         co_await Write(client, key, Kind::kBlindDelete, false);
@@ -187,12 +203,14 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
   const Duration timeout = PickTimeout(&client->random);
   history_->read(index).process = static_cast<uint16_t>(process);
-  if (at_least) {
+  if (at_least && !options_.at_quorum) {
     request.at_least = client->held[key].context;
     history_->read(index).at_least = client->held[key].covers;
   }
   absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), timeout);
   TakeAnswer(index, r, answer);
+  const Instant asked = history_->read(index).invoked;
+  history_->read(index).unserved = Unserved(process, asked, answer.status());
   if (!answer.ok()) {
     client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
     co_return;
@@ -211,7 +229,19 @@ void Workload::TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<Ge
     read.error = answer.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
     return;
   }
+  read.more = answer->more;
   for (const ShownSibling& sibling : answer->siblings) history_->Show(&read, sibling.value);
+}
+
+std::string Workload::Unserved(int process, Instant asked, const absl::Status& status) {
+  if (faults_ == nullptr || !faults_->one_at_a_time() || !options_.at_quorum) return "";
+  if (!faults_->WasHealthy(process, asked - kHealthyBefore)) return "";
+  history_->NotePromised();
+  if (status.ok()) return "";
+  const std::string reason = DetailsOf(status).reason;
+  if (reason == "TOO_MANY_SIBLINGS" || reason == "RECORD_TOO_LARGE") return "";
+  return absl::StrCat("asked at ", cluster_->Process(process).name(), ": ",
+                      status.ToString(absl::StatusToStringMode::kWithNoExtraData));
 }
 
 Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind,
@@ -238,6 +268,11 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       }
       request.value = History::ValueOf(id, elements, value_size_min_[key]);
       write.value_hash = Hash64(request.value);
+      if (uses_[key] == Use::kSession) {
+        request.ttl_ms =
+            static_cast<uint64_t>(client->random.Between(kTtlMin / 1ms, kTtlMax / 1ms));
+        write.ttl = static_cast<int64_t>(request.ttl_ms) * Duration(1ms);
+      }
     }
   }
   request.is_delete = kind != WriteOp::Kind::kPut;
@@ -253,13 +288,17 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
     history_->write(id).process = static_cast<uint16_t>(process);
     history_->write(id).attempts = static_cast<uint16_t>(attempt);
     const Duration timeout = PickTimeout(&client->random);
+    const Instant asked = world_->now();
     WriteRequest copy = request;
     absl::StatusOr<WriteAnswer> answer = co_await line_.Write(process, std::move(copy), timeout);
     WriteOp& write = history_->write(id);
+    const std::string unserved = Unserved(process, asked, answer.status());
+    if (write.unserved.empty()) write.unserved = unserved;
     if (answer.ok()) {
       write.outcome = Outcome::kApplied;
       write.returned = world_->now();
       write.acks = answer->acks.primaries + answer->acks.fallbacks;
+      write.primaries = answer->acks.primaries;
       write.code = absl::StatusCode::kOk;
       write.error.clear();
       Held& now_held = client->held[key];
@@ -286,9 +325,10 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       write.outcome = outcome;
       write.returned = world_->now();
       if (world_->keeps_story()) {
-        world_->Tell(absl::StrFormat(
-            "  client %d: %s v%d of %s at %s ends as %s: %s", client->number, ToString(kind), id,
-            request.item.key, cluster_->Process(process).name(), ToString(outcome), write.error));
+        world_->Tell(absl::StrFormat("  client %d: %s v%d of %s at %s ends as %s: %s",
+                                     client->number, ToString(kind), id, history_->NameOf(key),
+                                     cluster_->Process(process).name(), ToString(outcome),
+                                     write.error));
       }
       co_return;
     }
@@ -302,6 +342,7 @@ Task<void> Workload::RunScan(ClientState* client) {
   uint32_t r = 0;
   ScanRequest request{.bucket = kBucket, .values = true, .r = PickCount(&client->random, &r)};
   request.limit = client->random.Chance(0.5) ? 0 : 1 + client->random.Below(10);
+  if (client->random.Chance(0.3)) request.key = kFolder;
   std::vector<ScanItem> items;
   do {
     ScanRequest page_request = request;
@@ -318,6 +359,7 @@ Task<void> Workload::RunScan(ClientState* client) {
 
   // It is a read of every item, by its own rules: what it does not list, shows nothing.
   for (uint32_t key = 0; key < history_->keys().size(); ++key) {
+    if (!request.key.empty() && history_->keys()[key].item.key != request.key) continue;
     const size_t index = history_->NewRead(client->number, key, invoked);
     ReadOp& read = history_->read(index);
     read.process = static_cast<uint16_t>(process);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/cluster.h"
+#include "sim/faults.h"
 #include "sim/history.h"
 
 namespace annulus::sim {
@@ -20,6 +21,8 @@ struct WorkloadOptions {
   Duration think_short = 30ms;
   Duration think_long = 15s;
   double think_long_chance = 0.08;
+  // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
+  bool at_quorum = false;
 };
 
 // Clients in closed loops on a few hot items, each asking any process, at any level, in turn. What
@@ -31,13 +34,16 @@ struct WorkloadOptions {
 //   without a look at what others did (the interleaved writers of the classic case).
 // - documents: as registers, and deleted with a context, and written again.
 // - wiped documents: deleted blind, too. Of these the checker knows less.
+// - sessions: documents whose values expire.
+// - folders: registers under one key with sort keys of their own.
 //
 // Besides: batches (several operations of one client at once), scans of all items, retries of
 // unknown writes under their request id, values above and below the size at which replicas send
 // digests.
 class Workload {
  public:
-  Workload(Cluster* cluster, History* history, WorkloadOptions options);
+  // `faults` may be null, where there are none.
+  Workload(Cluster* cluster, const Faults* faults, History* history, WorkloadOptions options);
 
   // The clients begin to run, on the world's loop.
   void Start();
@@ -47,7 +53,7 @@ class Workload {
   void ReadAllOwners(Duration patience);
 
  private:
-  enum class Use : uint8_t { kCounter, kRegister, kDocument, kWiped };
+  enum class Use : uint8_t { kCounter, kRegister, kDocument, kWiped, kSession, kFolder };
 
   // What a client holds of one item.
   struct Held {
@@ -79,7 +85,11 @@ class Workload {
   Duration PickTimeout(Random* random);
   void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);
 
+  // Notes an attempt where promise 5 speaks of it: then the text of its error, else empty.
+  std::string Unserved(int process, Instant asked, const absl::Status& status);
+
   Cluster* cluster_;
+  const Faults* faults_;
   World* world_;
   History* history_;
   WorkloadOptions options_;

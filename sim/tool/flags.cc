@@ -7,6 +7,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "sim/planted.h"
 
 namespace annulus::sim {
@@ -18,6 +20,9 @@ constexpr char kHelp[] =
 
 Usage: annulus_sim --seeds N [--first-seed S]   run N seeds, end with one summary line
        annulus_sim --seed S                     run one, print its story and trace hash
+       annulus_sim --seed S --shrink            find a smaller run that fails in the same way, with
+                                                fewer faults, clients, operations and items, and
+                                                tell its story
        annulus_sim --planted                    prove that each planted bug is caught
        annulus_sim --check-determinism N        run N seeds twice, compare trace hashes
 
@@ -28,6 +33,8 @@ Options:
                    and the checker says so
   --plant NAME     plant this bug (names: --planted prints them)
   --without KIND   leave this fault out, such as "crash" or "full disk"; can be given several times
+  --only EPISODES  only these faults of the run, by number: "3,7", or "none"
+  --clients N, --operations N, --keys N   at most so many
   --history        with --seed: print the history of the first violation's item even if it is long
   --help           this
 
@@ -48,6 +55,15 @@ Examples:
   std::exit(2);
 }
 
+std::vector<uint64_t> ParseEpisodes(const std::string& text) {
+  std::vector<uint64_t> episodes;
+  if (text == "none") return episodes;
+  for (const absl::string_view number : absl::StrSplit(text, ',')) {
+    if (!absl::SimpleAtoi(number, &episodes.emplace_back())) Refuse("--only needs numbers");
+  }
+  return episodes;
+}
+
 }  // namespace
 
 Flags ParseFlags(int argc, char** argv) {
@@ -64,6 +80,12 @@ Flags ParseFlags(int argc, char** argv) {
       if (given.has_value()) return *given;
       if (i + 1 >= argc) Refuse(flag + " needs a value");
       return argv[++i];
+    };
+    auto limit = [&]() -> int {
+      const std::string text = value();
+      int parsed = 0;
+      if (!absl::SimpleAtoi(text, &parsed) || parsed < 1) Refuse(flag + " needs at least 1");
+      return parsed;
     };
     auto number = [&]() -> uint64_t {
       const std::string text = value();
@@ -96,16 +118,26 @@ Flags ParseFlags(int argc, char** argv) {
     } else if (flag == "--sync") {
       const std::string sync = value();
       if (sync != "on" && sync != "off") Refuse("--sync must be on or off");
-      flags.sync = sync == "on";
+      flags.run.sync = sync == "on";
+    } else if (flag == "--shrink") {
+      flags.shrink = true;
+    } else if (flag == "--only") {
+      flags.run.only_episodes = ParseEpisodes(value());
+    } else if (flag == "--clients") {
+      flags.run.clients_max = limit();
+    } else if (flag == "--operations") {
+      flags.run.operations_max = limit();
+    } else if (flag == "--keys") {
+      flags.run.keys_max = limit();
     } else if (flag == "--history") {
       flags.whole_history = true;
     } else if (flag == "--without") {
       const std::string name = value();
-      const uint32_t before = flags.without;
+      const uint32_t before = flags.run.without;
       for (int kind = 0; kind < kFaultKinds; ++kind) {
-        if (ToString(static_cast<FaultKind>(kind)) == name) flags.without |= 1u << kind;
+        if (ToString(static_cast<FaultKind>(kind)) == name) flags.run.without |= 1u << kind;
       }
-      if (flags.without == before) Refuse("no fault is called \"" + name + "\"");
+      if (flags.run.without == before) Refuse("no fault is called \"" + name + "\"");
     } else if (flag == "--plant") {
       const std::string name = value();
       for (int bug = 1; bug < static_cast<int>(PlantedBug::kCount); ++bug) {
@@ -119,14 +151,11 @@ Flags ParseFlags(int argc, char** argv) {
     }
   }
   if (modes != 1) Refuse("give one of --seeds, --seed, --planted, --check-determinism");
+  if (flags.shrink && !flags.seed.has_value()) Refuse("--shrink needs --seed");
   if (flags.jobs == 0) {
     flags.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   }
   return flags;
-}
-
-RunOptions RunOptionsOf(const Flags& flags) {
-  return {.sync = flags.sync, .without = flags.without};
 }
 
 FleetOptions FleetOf(const Flags& flags, uint64_t first, uint64_t seeds) {
@@ -134,20 +163,27 @@ FleetOptions FleetOf(const Flags& flags, uint64_t first, uint64_t seeds) {
   options.first_seed = first;
   options.seeds = seeds;
   options.jobs = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(flags.jobs), seeds));
-  options.run = RunOptionsOf(flags);
+  options.run = flags.run;
   return options;
 }
 
-std::string Reproduction(const Flags& flags, uint64_t seed) {
+std::string Reproduction(uint64_t seed, const RunOptions& run, PlantedBug plant) {
   std::string line = absl::StrCat("./x sim --seed ", seed);
-  if (!flags.sync) absl::StrAppend(&line, " --sync off");
+  if (!run.sync) absl::StrAppend(&line, " --sync off");
   for (int kind = 0; kind < kFaultKinds; ++kind) {
-    if (((flags.without >> kind) & 1) == 0) continue;
+    if (((run.without >> kind) & 1) == 0) continue;
     absl::StrAppend(&line, " --without \"", std::string(ToString(static_cast<FaultKind>(kind))),
                     "\"");
   }
-  if (flags.plant != PlantedBug::kNone) {
-    absl::StrAppend(&line, " --plant \"", std::string(ToString(flags.plant)), "\"");
+  if (run.only_episodes.has_value()) {
+    absl::StrAppend(&line, " --only ",
+                    run.only_episodes->empty() ? "none" : absl::StrJoin(*run.only_episodes, ","));
+  }
+  if (run.clients_max > 0) absl::StrAppend(&line, " --clients ", run.clients_max);
+  if (run.operations_max > 0) absl::StrAppend(&line, " --operations ", run.operations_max);
+  if (run.keys_max > 0) absl::StrAppend(&line, " --keys ", run.keys_max);
+  if (plant != PlantedBug::kNone) {
+    absl::StrAppend(&line, " --plant \"", std::string(ToString(plant)), "\"");
   }
   return line;
 }

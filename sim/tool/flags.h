@@ -15,11 +15,11 @@ struct Flags {
   std::optional<uint64_t> seed;
   std::optional<uint64_t> determinism;
   bool planted = false;
+  bool shrink = false;  // With seed.
   bool whole_history = false;
   uint64_t first_seed = 1;
   int jobs = 0;
-  bool sync = true;
-  uint32_t without = 0;
+  RunOptions run;
   PlantedBug plant = PlantedBug::kNone;
 };
 
@@ -27,9 +27,8 @@ struct Flags {
 // after --help.
 Flags ParseFlags(int argc, char** argv);
 
-RunOptions RunOptionsOf(const Flags& flags);
 FleetOptions FleetOf(const Flags& flags, uint64_t first, uint64_t seeds);
-// The command that shows this seed's run again.
-std::string Reproduction(const Flags& flags, uint64_t seed);
+// The command that shows the seed's run again.
+std::string Reproduction(uint64_t seed, const RunOptions& run, PlantedBug plant);
 
 }  // namespace annulus::sim

@@ -13,7 +13,7 @@ constexpr size_t kHistoryLinesMax = 120;
 }  // namespace
 
 int ReportOneSeed(const Flags& flags) {
-  RunOptions options = RunOptionsOf(flags);
+  RunOptions options = flags.run;
   options.keep_story = true;
   const auto started = std::chrono::steady_clock::now();
   const RunReport report = RunSeed(*flags.seed, options);
@@ -22,16 +22,13 @@ int ReportOneSeed(const Flags& flags) {
   for (const std::string& line : report.story) std::printf("%s\n", line.c_str());
   const std::vector<std::string> problems = ProblemsOf(report);
   for (const std::string& problem : problems) std::printf("VIOLATION: %s\n", problem.c_str());
-  if (!report.violation_history.empty()) {
-    size_t lines = 0;
-    size_t end = 0;
-    while (end < report.violation_history.size() &&
-           (flags.whole_history || lines < kHistoryLinesMax)) {
-      end = report.violation_history.find('\n', end) + 1;
-      ++lines;
+  if (!report.violation_history.empty()) std::printf("history of the first item above:\n");
+  for (size_t i = 0; i < report.violation_history.size(); ++i) {
+    if (i == kHistoryLinesMax && !flags.whole_history) {
+      std::printf("  ... (all of it: --history)\n");
+      break;
     }
-    std::printf("%s", report.violation_history.substr(0, end).c_str());
-    if (end < report.violation_history.size()) std::printf("  ... (all of it: --history)\n");
+    std::printf("  %s\n", report.violation_history[i].c_str());
   }
   std::printf(
       "%s operations, %.1f %% acknowledged; at most %lu siblings; %lu crashes, of which %lu lost "

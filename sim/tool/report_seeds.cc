@@ -52,7 +52,7 @@ int ReportSeeds(const Flags& flags) {
       std::printf(
           "seed %lu: %s%s\n  reproduce: %s\n", report.seed, problems[0].c_str(),
           problems.size() > 1 ? absl::StrCat(" (and ", problems.size() - 1, " more)").c_str() : "",
-          Reproduction(flags, report.seed).c_str());
+          Reproduction(report.seed, flags.run, flags.plant).c_str());
       std::fflush(stdout);
     }
     progress.Show(absl::StrFormat("seed %d: %d of %d, %d with violations", report.seed, done,

@@ -14,6 +14,8 @@ namespace annulus::sim {
 int ReportSeeds(const Flags& flags);
 // One seed: its story, what it broke, its trace hash.
 int ReportOneSeed(const Flags& flags);
+// A smaller run that fails as this seed does: what it takes, and its story.
+int ReportShrunk(const Flags& flags);
 // Every planted bug, and the seed that caught it.
 int ReportPlanted(const Flags& flags);
 // The same seeds twice: their traces must be equal.
