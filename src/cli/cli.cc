@@ -118,6 +118,7 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddStatus(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);
+  AddRepair(app, invocation);
   AddFaults(app, invocation);
   AddHealth(app, invocation);
   AddCompletion(app, invocation);

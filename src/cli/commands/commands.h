@@ -16,6 +16,7 @@ void AddExport(CLI::App& app, Invocation& invocation);
 void AddStatus(CLI::App& app, Invocation& invocation);
 void AddRing(CLI::App& app, Invocation& invocation);
 void AddExplain(CLI::App& app, Invocation& invocation);
+void AddRepair(CLI::App& app, Invocation& invocation);
 void AddFaults(CLI::App& app, Invocation& invocation);
 void AddHealth(CLI::App& app, Invocation& invocation);
 void AddVersion(CLI::App& app, Invocation& invocation);
