@@ -18,7 +18,7 @@ constexpr uint32_t kReplicasMax = 7;
 struct ValueState {
   bool maybe_replaced = false;
   bool must = false;  // In the list of what a wide enough read must show.
-  // How many owners hold it for certain: those that acknowledged it; 1 where it was only shown.
+  // How many owners hold it for certain: those that acknowledged it, or of a read that showed it.
   uint32_t held_by = 0;
   // First acknowledgement of a write over it, by how many owners; kForever where there is none.
   std::array<Instant, kReplicasMax + 1> replaced_at;
@@ -245,8 +245,9 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
     break;
   }
   CheckExpiry(read, write);
-  // Nothing unsynced is read: what was shown lies durably with some owner.
-  Must(id, 1);
+  // Nothing unsynced is read: what was shown lies durably with somebody. A strict read has made
+  // sure that as many owners hold it as it asked; a scan repairs nothing.
+  Must(id, read.sloppy ? 0 : read.of_scan ? 1 : read.r);
 }
 
 Instant KeyChecker::MayExpireFrom(const WriteOp& write) const {

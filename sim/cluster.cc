@@ -190,6 +190,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.limits.siblings_max = options_.siblings_max;
   options.repair_interval = options_.repair_interval;
   options.scrub_interval = options_.scrub_interval;
+  options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
 }
 
@@ -382,7 +383,8 @@ absl::StatusOr<WriteAnswer> Client::Put(std::string key, std::string value, Byte
   return Write({.item = ItemOf(std::move(key)),
                 .value = std::move(value),
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 void Client::StartPut(std::string key, std::string value, Bytes context) {
@@ -391,7 +393,8 @@ void Client::StartPut(std::string key, std::string value, Bytes context) {
                                              {.item = ItemOf(std::move(key)),
                                               .value = std::move(value),
                                               .context = std::move(context),
-                                              .w = {.level = level_}},
+                                              .w = {.level = level_},
+                                              .sloppy = sloppy_},
                                              timeout_),
                                  answer));
 }
@@ -400,7 +403,8 @@ absl::StatusOr<WriteAnswer> Client::Delete(std::string key, Bytes context) {
   return Write({.item = ItemOf(std::move(key)),
                 .is_delete = true,
                 .context = std::move(context),
-                .w = {.level = level_}});
+                .w = {.level = level_},
+                .sloppy = sloppy_});
 }
 
 absl::StatusOr<GetAnswer> Client::GetAtLeast(std::string key, Bytes context) {
@@ -419,7 +423,9 @@ absl::StatusOr<ScanPage> Client::Scan(ScanRequest request) {
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {
   return RunToItsEnd(
       &cluster_->world(), &tasks_,
-      line_.Get(process_, {.item = ItemOf(std::move(key)), .r = {.level = level_}}, timeout_));
+      line_.Get(process_,
+                {.item = ItemOf(std::move(key)), .r = {.level = level_}, .sloppy = sloppy_},
+                timeout_));
 }
 
 std::string Client::Values(std::string key) {

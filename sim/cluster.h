@@ -29,6 +29,7 @@ struct ClusterOptions {
   size_t siblings_max = 100;
   Duration repair_interval = 1s;
   Duration scrub_interval = 60s;
+  uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;
 };
@@ -180,6 +181,11 @@ class Client {
     level_ = level;
     return *this;
   }
+  // Owners alone count.
+  Client& Strict() {
+    sloppy_ = false;
+    return *this;
+  }
   Client& WithTimeout(Duration timeout) {
     timeout_ = timeout;
     return *this;
@@ -205,6 +211,7 @@ class Client {
   ClientLine line_;
   int process_;
   Consistency level_ = Consistency::kQuorum;
+  bool sloppy_ = true;
   Duration timeout_ = 2s;
   TaskGroup tasks_;
 };

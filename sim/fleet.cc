@@ -32,7 +32,7 @@ constexpr uint64_t RunReport::*kNumbers[] = {
     &RunReport::crashes,        &RunReport::crashes_that_lost,
     &RunReport::batches_lost,   &RunReport::commits_failed,
     &RunReport::forwards_again, &RunReport::several_minters,
-    &RunReport::exempted,       &RunReport::promised,
+    &RunReport::exempted,
 };
 
 void PutStrings(Bytes* out, const std::vector<std::string>& strings) {
@@ -54,6 +54,7 @@ Bytes Encode(const RunReport& report) {
   Bytes out;
   for (const auto number : kNumbers) PutFixed64(&out, report.*number);
   for (const uint32_t count : report.faults) PutVarint(&out, count);
+  for (const uint64_t count : report.sights) PutVarint(&out, count);
   PutVarint(&out, report.episodes.size());
   for (const uint64_t episode : report.episodes) PutVarint(&out, episode);
   PutStrings(&out, report.violations);
@@ -71,6 +72,7 @@ RunReport Decode(BytesView bytes) {
     reader.Varint(&value);
     count = static_cast<uint32_t>(value);
   }
+  for (uint64_t& count : report.sights) reader.Varint(&count);
   uint64_t episodes = 0;
   reader.Varint(&episodes);
   for (uint64_t i = 0; i < episodes && reader.ok(); ++i) {

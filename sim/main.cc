@@ -13,6 +13,7 @@ int Main(int argc, char** argv) {
   if (flags.shrink) return ReportShrunk(flags);
   if (flags.seed.has_value()) return ReportOneSeed(flags);
   if (flags.planted) return ReportPlanted(flags);
+  if (!flags.kept.empty()) return ReportKept(flags);
   return ReportTwice(flags);
 }
 

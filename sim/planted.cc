@@ -34,6 +34,20 @@ std::string_view ToString(PlantedBug bug) {
       return "replica overwrites";
     case PlantedBug::kFailedMintIsApplied:
       return "failed mint is applied";
+    case PlantedBug::kHintAcknowledgedEarly:
+      return "hint acknowledged early";
+    case PlantedBug::kCountedHintDropped:
+      return "counted hint dropped";
+    case PlantedBug::kHintLostAtRestart:
+      return "hint lost at restart";
+    case PlantedBug::kFallbackCountsAsPrimary:
+      return "fallback counts as primary";
+    case PlantedBug::kReadRepairForgotten:
+      return "read repair forgotten";
+    case PlantedBug::kReadRepairNotAwaited:
+      return "read repair not awaited";
+    case PlantedBug::kRebuildingCountsForReads:
+      return "rebuilding counts for reads";
     case PlantedBug::kDigestIgnoresVersions:
       return "digest ignores versions";
     case PlantedBug::kLeafNotInBatch:
@@ -42,10 +56,27 @@ std::string_view ToString(PlantedBug bug) {
       return "aae skips leaf";
     case PlantedBug::kRepairOverwrites:
       return "repair overwrites";
+    case PlantedBug::kExpiredIsShown:
+      return "expired is shown";
     case PlantedBug::kCount:
       break;
   }
   return "?";
+}
+
+std::vector<PlantedBug> AllPlantedBugs() {
+  std::vector<PlantedBug> bugs;
+  for (int bug = 1; bug < static_cast<int>(PlantedBug::kCount); ++bug) {
+    bugs.push_back(static_cast<PlantedBug>(bug));
+  }
+  return bugs;
+}
+
+std::optional<PlantedBug> PlantedBugOf(std::string_view name) {
+  for (const PlantedBug bug : AllPlantedBugs()) {
+    if (ToString(bug) == name) return bug;
+  }
+  return std::nullopt;
 }
 
 }  // namespace annulus::sim

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/planted.h"
 
@@ -14,5 +16,8 @@ class Planter {
 
 // As in base/planted.h, in words: "ack before sync".
 std::string_view ToString(PlantedBug bug);
+// Nullopt where none is called so.
+std::optional<PlantedBug> PlantedBugOf(std::string_view name);
+std::vector<PlantedBug> AllPlantedBugs();
 
 }  // namespace annulus::sim

@@ -77,6 +77,8 @@ WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_ti
   work.clients = static_cast<int>(shape.Between(10, 16));
   work.operations = static_cast<int>(shape.Between(1100, 1300));
   work.keys = static_cast<int>(shape.Between(8, 24));
+  work.lulls = static_cast<int>(shape.Between(1, 3));
+  work.lull = Duration(shape.Between(20, 60) * 1000000000);
   if (one_at_a_time) {
     work.at_quorum = true;
     work.answer_loss = 0;
@@ -89,6 +91,20 @@ WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_ti
 }
 
 }  // namespace
+
+std::string_view ToString(Sight sight) {
+  switch (sight) {
+    case Sight::kSiblings:
+      return "siblings";
+    case Sight::kLostWrites:
+      return "lost unsynced writes";
+    case Sight::kPromised:
+      return "requests under one fault";
+    case Sight::kCount:
+      break;
+  }
+  return "?";
+}
 
 RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   World world(seed);
@@ -160,7 +176,6 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   report.siblings_max = checked.siblings_max;
   report.sibling_reads = checked.sibling_reads;
   report.exempted = checked.exempted;
-  report.promised = history.promised();
   for (int i = 1; i <= cluster.processes(); ++i) {
     SimProcess& process = cluster.Process(i);
     report.crashes += static_cast<uint64_t>(process.crashes());
@@ -177,6 +192,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     report.faults[kind] = faults.count(static_cast<FaultKind>(kind));
   }
+  report.sights = {checked.sibling_reads, report.crashes_that_lost, history.promised()};
   report.episodes = faults.took_place();
   report.story = world.story();
   return report;

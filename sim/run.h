@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/checker.h"
@@ -24,6 +25,16 @@ struct RunOptions {
   int operations_max = 0;
   int keys_max = 0;
 };
+
+// What has to happen in enough of the seeds, or they prove too little.
+enum class Sight : uint8_t {
+  kSiblings,    // A read that shows more than one value.
+  kLostWrites,  // A crash that forgets what was not synced.
+  kPromised,    // One fault at a time, and requests that promise 5 speaks of.
+  kCount,
+};
+inline constexpr int kSights = static_cast<int>(Sight::kCount);
+std::string_view ToString(Sight sight);
 
 // What one seed came to.
 struct RunReport {
@@ -48,9 +59,9 @@ struct RunReport {
   uint64_t forwards_again = 0;  // Writes whose forward reached minters more than once.
   uint64_t several_minters = 0;
   uint64_t exempted = 0;
-  uint64_t promised = 0;  // Attempts that promise 5 spoke of.
   std::array<uint32_t, kFaultKinds> faults{};
-  std::vector<uint64_t> episodes;  // Of faults: the numbers of those that took place.
+  std::array<uint64_t, kSights> sights{};  // How often each was seen.
+  std::vector<uint64_t> episodes;          // Of faults: the numbers of those that took place.
 };
 
 // A whole run: a cluster, its workload and its faults, all from the seed; heal, quiescence, final

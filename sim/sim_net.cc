@@ -69,16 +69,19 @@ struct HashFields {
   void operator()(const PingRequest&) {}
   void operator()(const PingReply& m) { (*h)(m.incarnation.value())(m.layout_version.value()); }
   void operator()(const ForwardRequest& m) {
-    (*h)(m.item)(m.value)(m.tombstone)(m.blind_delete)(m.context)(m.request_id)(m.acks_required);
+    (*h)(m.item)(m.value)(m.tombstone)(m.blind_delete)(m.context)(m.request_id)(m.acks_required)(
+        m.sloppy)(m.fallback_for.value());
   }
   void operator()(const ForwardReply& m) {
     (*h)(m.dot.actor.value())(m.dot.counter)(m.context)(m.acks.primaries)(m.acks.fallbacks);
   }
-  void operator()(const ReplicateRequest& m) { (*h)(m.item)(m.record)(m.epoch.value()); }
+  void operator()(const ReplicateRequest& m) {
+    (*h)(m.item)(m.record)(m.epoch.value())(m.hint_for.value())(m.counted);
+  }
   void operator()(const ReplicateReply& m) { (*h)(m.durable); }
   void operator()(const ReadRequest& m) { (*h)(m.item)(m.whole_up_to_bytes); }
   void operator()(const ReadReply& m) {
-    (*h)(m.found)(m.digest)(m.epoch.value());
+    (*h)(m.found)(m.digest)(m.epoch.value())(m.rebuilding);
     if (m.record.has_value()) (*h)(*m.record);
   }
   void operator()(const RangeRequest& m) {

@@ -38,6 +38,7 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
   line_.set_answer_loss(options.answer_loss);
   one_chance_ = random_.Fraction() * 0.4;
   all_chance_ = random_.Fraction() * 0.4;
+  sloppy_chance_ = random_.Fraction();
   for (int i = 0; i < options.keys; ++i) {
     static constexpr Use kUses[] = {Use::kCounter, Use::kRegister, Use::kDocument, Use::kFolder,
                                     Use::kSession, Use::kCounter,  Use::kWiped,    Use::kRegister,
@@ -78,7 +79,7 @@ Task<void> Workload::RunClient(ClientState* client) {
     const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
                                                                              : options_.think_short;
     const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
-    co_await Sleep(world_->loop(), think);
+    co_await SleepUntil(world_->loop(), std::max(world_->now() + think, rest_until_));
     const double dice = client->random.Fraction();
     if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
@@ -90,6 +91,14 @@ Task<void> Workload::RunClient(ClientState* client) {
     }
   }
   --running_;
+}
+
+void Workload::CountOne(ClientState* client) {
+  --client->left;
+  const int part = options_.operations / (options_.lulls + 1) + 1;
+  if (++counted_ % part != 0) return;
+  rest_until_ = world_->now() + options_.lull;
+  world_->Tell("the clients rest");
 }
 
 uint32_t Workload::PickKey(ClientState* client) {
@@ -196,13 +205,15 @@ Task<void> Workload::RunBatch(ClientState* client) {
 }
 
 Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
-  --client->left;
+  CountOne(client);
   const size_t index = history_->NewRead(client->number, key, world_->now());
   const int process = PickProcess(client);
   uint32_t r = 0;
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
   const Duration timeout = PickTimeout(&client->random);
   history_->read(index).process = static_cast<uint16_t>(process);
+  request.sloppy = client->random.Chance(sloppy_chance_);
+  history_->read(index).sloppy = request.sloppy;
   if (at_least && !options_.at_quorum) {
     request.at_least = client->held[key].context;
     history_->read(index).at_least = client->held[key].covers;
@@ -249,12 +260,14 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   Held& held = client->held[key];
   // A delete needs a context; who holds none has nothing to delete.
   if (kind == WriteOp::Kind::kDelete && held.context.empty()) co_return;
-  --client->left;
+  CountOne(client);
   with_context = with_context && !held.context.empty();
   uint32_t w = 0;
   const ReplicaCount count = PickCount(&client->random, &w);
   WriteId id = 0;
-  WriteRequest request{.item = history_->keys()[key].item, .w = count};
+  WriteRequest request{.item = history_->keys()[key].item,
+                       .w = count,
+                       .sloppy = client->random.Chance(sloppy_chance_)};
   std::vector<WriteId> elements;
   {
     WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());
@@ -336,7 +349,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
 }
 
 Task<void> Workload::RunScan(ClientState* client) {
-  --client->left;
+  CountOne(client);
   const Instant invoked = world_->now();
   const int process = PickProcess(client);
   uint32_t r = 0;
@@ -385,7 +398,8 @@ Task<void> Workload::FinalRead(uint32_t key, Instant until) {
     history_->read(index).final = true;
     const int process = 1 + static_cast<int>(random_.Below(cluster_->processes()));
     history_->read(index).process = static_cast<uint16_t>(process);
-    GetRequest request{.item = history_->keys()[key].item, .r = {.level = Consistency::kAll}};
+    GetRequest request{
+        .item = history_->keys()[key].item, .r = {.level = Consistency::kAll}, .sloppy = false};
     absl::StatusOr<GetAnswer> answer = co_await line_.Get(process, std::move(request), 5s);
     TakeAnswer(index, history_->replicas(), answer);
     if (answer.ok()) break;

@@ -21,6 +21,10 @@ struct WorkloadOptions {
   Duration think_short = 30ms;
   Duration think_long = 15s;
   double think_long_chance = 0.08;
+  // So many times, evenly, all clients rest: what goes on in the background gets its chance, and
+  // what was old gets older.
+  int lulls = 2;
+  Duration lull = 40s;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
@@ -83,6 +87,8 @@ class Workload {
   int PickProcess(ClientState* client);
   ReplicaCount PickCount(Random* random, uint32_t* number);
   Duration PickTimeout(Random* random);
+  // Counts an operation; rests begin by this count.
+  void CountOne(ClientState* client);
   void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);
 
   // Notes an attempt where promise 5 speaks of it: then the text of its error, else empty.
@@ -101,7 +107,10 @@ class Workload {
   // How the levels are mixed in this run: chances of ONE and of ALL; else QUORUM.
   double one_chance_ = 0;
   double all_chance_ = 0;
+  double sloppy_chance_ = 0;
   int running_ = 0;
+  int counted_ = 0;
+  Instant rest_until_;
   TaskGroup tasks_;
 };
 

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <fstream>
 #include <optional>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "sim/planted.h"
 #include "sim/tool/reports.h"
@@ -12,6 +15,29 @@ namespace annulus::sim {
 namespace {
 
 constexpr uint64_t kPlantedSeedsMax = 200;
+// Of seeds that have nothing to do with each other: a bug is caught by more than luck.
+constexpr uint64_t kRanges = 3;
+constexpr uint64_t kRangeStride = 1000000;
+
+constexpr char kKeptHeader[] =
+    "# For each planted bug a seed that catches it: annulus_sim --planted --keep FILE\n";
+
+struct Catch {
+  uint64_t seed = 0;
+  std::string how;
+};
+
+// The first of the seeds that notices the bug.
+std::optional<Catch> CatchOf(const Flags& flags, PlantedBug bug, uint64_t first, uint64_t seeds) {
+  Planter::Plant(bug);
+  std::optional<Catch> caught;
+  RunFleet(FleetOf(flags, first, seeds), [&](const RunReport& report) {
+    if (!report.violations.empty()) caught = Catch{report.seed, report.violations[0]};
+    return !caught.has_value();
+  });
+  Planter::Plant(PlantedBug::kNone);
+  return caught;
+}
 
 }  // namespace
 
@@ -19,36 +45,65 @@ int ReportPlanted(const Flags& flags) {
   Progress progress;
   int caught = 0, bugs = 0;
   uint64_t most = 0;
-  for (int i = 1; i < static_cast<int>(PlantedBug::kCount); ++i) {
-    const auto bug = static_cast<PlantedBug>(i);
+  std::string kept = kKeptHeader;
+  for (const PlantedBug bug : AllPlantedBugs()) {
     const std::string name(ToString(bug));
     ++bugs;
-    progress.Show(absl::StrCat("planting: ", name));
-    Planter::Plant(bug);
-    std::optional<uint64_t> seed;
-    std::string how;
-    RunFleet(FleetOf(flags, flags.first_seed, kPlantedSeedsMax), [&](const RunReport& report) {
-      if (report.violations.empty()) return true;
-      seed = report.seed;
-      how = report.violations[0];
-      return false;
-    });
-    Planter::Plant(PlantedBug::kNone);
-    progress.Clear();
-    if (!seed.has_value()) {
-      std::printf("%-34s SURVIVED %lu seeds\n", name.c_str(), kPlantedSeedsMax);
-      continue;
+    std::string seeds, how;
+    uint64_t ranges = 0;
+    for (; ranges < kRanges; ++ranges) {
+      progress.Show(absl::StrCat("planting: ", name, ", range ", ranges + 1));
+      const uint64_t first = flags.first_seed + ranges * kRangeStride;
+      const std::optional<Catch> found = CatchOf(flags, bug, first, kPlantedSeedsMax);
+      if (!found.has_value()) break;
+      if (ranges == 0) {
+        how = found->how;
+        absl::StrAppend(&kept, name, ": ", found->seed, "\n");
+      }
+      const uint64_t took = found->seed - first + 1;
+      most = std::max(most, took);
+      absl::StrAppend(&seeds, seeds.empty() ? "" : ", ", found->seed, " (after ", took, ")");
     }
-    ++caught;
-    const uint64_t took = *seed - flags.first_seed + 1;
-    most = std::max(most, took);
-    std::printf("%-34s caught by seed %lu, after %lu: %s\n", name.c_str(), *seed, took,
-                how.c_str());
+    progress.Clear();
+    if (ranges < kRanges) {
+      std::printf("%-34s SURVIVED %lu seeds from %lu on\n", name.c_str(), kPlantedSeedsMax,
+                  flags.first_seed + ranges * kRangeStride);
+    } else {
+      ++caught;
+      std::printf("%-34s caught by seeds %s: %s\n", name.c_str(), seeds.c_str(), how.c_str());
+    }
     std::fflush(stdout);
   }
-  std::printf("%s: %d of %d planted bugs caught, each within %lu seeds\n",
-              caught == bugs ? "planted" : "planted FAILED", caught, bugs, most);
+  if (!flags.keep.empty()) std::ofstream(flags.keep) << kept;
+  std::printf("%s: %d of %d planted bugs caught in each of %lu ranges, each within %lu seeds\n",
+              caught == bugs ? "planted" : "planted FAILED", caught, bugs, kRanges, most);
   return caught == bugs ? 0 : 1;
+}
+
+int ReportKept(const Flags& flags) {
+  std::ifstream file(flags.kept);
+  int caught = 0, bugs = 0;
+  std::string line;
+  while (std::getline(file, line)) {
+    const size_t colon = line.find(": ");
+    uint64_t seed = 0;
+    if (line.starts_with("#") || colon == std::string::npos ||
+        !absl::SimpleAtoi(line.substr(colon + 2), &seed)) {
+      continue;
+    }
+    ++bugs;
+    const std::optional<PlantedBug> bug = PlantedBugOf(line.substr(0, colon));
+    if (bug.has_value() && CatchOf(flags, *bug, seed, 1).has_value()) {
+      ++caught;
+    } else {
+      std::printf("%s: seed %lu does not catch it\n", line.substr(0, colon).c_str(), seed);
+    }
+  }
+  const bool all = bugs > 0 && caught == bugs;
+  std::printf("%s: %d of %d planted bugs caught by the seeds of %s%s\n",
+              all ? "kept seeds" : "kept seeds FAILED", caught, bugs, flags.kept.c_str(),
+              all ? "" : "; where chance fell otherwise, --planted --keep finds others");
+  return all ? 0 : 1;
 }
 
 }  // namespace annulus::sim

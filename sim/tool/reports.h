@@ -16,8 +16,10 @@ int ReportSeeds(const Flags& flags);
 int ReportOneSeed(const Flags& flags);
 // A smaller run that fails as this seed does: what it takes, and its story.
 int ReportShrunk(const Flags& flags);
-// Every planted bug, and the seed that caught it.
+// Every planted bug, and the seeds that caught it.
 int ReportPlanted(const Flags& flags);
+// Whether the seeds that a file keeps still catch theirs.
+int ReportKept(const Flags& flags);
 // The same seeds twice: their traces must be equal.
 int ReportTwice(const Flags& flags);
 

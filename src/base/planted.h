@@ -28,6 +28,14 @@ enum class PlantedBug : uint8_t {
   kLeafNotInBatch,         // A change is written without its leaf.
   kAaeSkipsLeaf,           // Anti-entropy does not look at every leaf that differs.
   kRepairOverwrites,       // A repair stores what it fetched instead of merging it.
+  kHintAcknowledgedEarly,  // A fallback acknowledges a hint before it is durable.
+  kCountedHintDropped,     // A counted hint goes before its target has confirmed it.
+  kHintLostAtRestart,      // A node forgets at its start what it keeps for others.
+  kFallbackCountsAsPrimary,   // A fallback's acknowledgement is taken for an owner's.
+  kReadRepairForgotten,       // A read does not make what it shows durable at R owners.
+  kReadRepairNotAwaited,      // It does not wait until it is.
+  kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
+  kExpiredIsShown,            // A read shows values that have expired.
   kCount,
 };
 

@@ -115,6 +115,7 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddScan(app, invocation);
   AddImport(app, invocation);
   AddExport(app, invocation);
+  AddBench(app, invocation);
   AddStatus(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);

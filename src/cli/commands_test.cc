@@ -381,6 +381,32 @@ TEST_F(CommandsTest, FaultsAreSetShownAndCleared) {
   EXPECT_THAT(Annulus({"completion", "bash"}).out, HasSubstr("--clock-skew"));
 }
 
+TEST_F(CommandsTest, BenchCountsWhatItServedAndWhatFailed) {
+  const Ran ran = Annulus(
+      {"bench", "--rate", "500", "--duration", "300ms", "--keys", "20", "--fill", "-o", "json"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  const json total = json::parse(ran.out.substr(ran.out.rfind("{\"total\"")))["total"];
+  EXPECT_EQ(total["ok"], 150);
+  EXPECT_EQ(total["failed"], 0);
+  EXPECT_GT(total["p99_us"], 0);
+  EXPECT_LE(total["p50_us"], total["max_us"]);
+  // A put takes the context of the last one, so that values do not pile up.
+  size_t values = 0;
+  for (int key = 0; key < 20; ++key) values += store_.Values("bench", std::to_string(key)).size();
+  EXPECT_GE(values, 20u);
+  EXPECT_LT(values, 80u);
+
+  store_.SetFault([](uint64_t, const kv::v1::Operation&) {
+    return FakeStore::Fault{{grpc::StatusCode::UNAVAILABLE, "planted"}, false};
+  });
+  const Ran failing =
+      Annulus({"bench", "--duration", "50ms", "--concurrency", "4", "--reads", "0"});
+  EXPECT_EQ(failing.code, kExitFailed);
+  EXPECT_THAT(failing.out, HasSubstr("0 served"));
+  EXPECT_EQ(Annulus({"bench", "--reads", "2"}).code, kExitUsage);
+  EXPECT_EQ(Annulus({"bench", "--duration", "10"}).code, kExitUsage);
+}
+
 TEST_F(CommandsTest, WrongCommandLines) {
   const Ran flag = Annulus({"put", "k", "v", "--bukcet", "x"});
   EXPECT_EQ(flag.code, kExitUsage);
@@ -417,7 +443,7 @@ TEST_F(CommandsTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(help.code, kExitOk);
   EXPECT_THAT(help.out, HasSubstr("Exit codes:"));
   for (const char* command :
-       {"dev", "serve", "put", "get", "del", "scan", "import", "export", "status", "ring",
+       {"dev", "serve", "put", "get", "del", "scan", "import", "export", "bench", "status", "ring",
         "explain", "repair", "faults", "health", "completion", "version"}) {
     const Ran one = Annulus({command, "--help"});
     EXPECT_EQ(one.code, kExitOk) << command;

@@ -43,7 +43,8 @@ struct PingReply {
   LayoutVersion layout_version;
 };
 
-// A client's write, handed to an owner, which mints and runs the quorum.
+// A client's write, handed to an owner (or, where none answers, to a fallback), which mints and
+// runs the quorum.
 struct ForwardRequest {
   Item item;
   Bytes value;
@@ -54,6 +55,8 @@ struct ForwardRequest {
   uint32_t acks_required = 0;
   WallTime expires;  // Set once, by the coordinator; 0: never.
   bool explain = false;
+  bool sloppy = true;   // Whether fallbacks may take the place of owners.
+  NodeId fallback_for;  // The owner in whose place the receiver mints; 0: it is an owner.
 };
 struct ForwardReply {
   Dot dot;
@@ -75,14 +78,16 @@ struct ForwardReply {
 // Merge this record into yours, and answer when that is durable.
 struct ReplicateRequest {
   Item item;
-  Bytes record;  // Encoded, with its checksum.
-  Epoch epoch;   // The stamp (DESIGN section 6).
+  Bytes record;         // Encoded, with its checksum.
+  Epoch epoch;          // The stamp (DESIGN section 6).
+  NodeId hint_for;      // The owner for which the receiver keeps it; 0: the receiver is an owner.
+  bool counted = true;  // The sender counts the answer toward its quorum.
 };
 struct ReplicateReply {
   bool durable = true;  // False where the node is set not to sync.
 };
 
-// What do you hold of this item?
+// What do you hold of this item? A node that does not own it answers from its hints.
 struct ReadRequest {
   Item item;
   // Above this many bytes a digest is enough. 0: a digest always; max: the whole record.
@@ -93,6 +98,7 @@ struct ReadReply {
   std::optional<Bytes> record;  // Encoded; nullopt where only the digest was wanted.
   uint64_t digest = 0;          // Of the record's versions; 0 where there is none.
   Epoch epoch;                  // The stamp.
+  bool rebuilding = false;      // It may lack anything: count this for nothing.
 };
 
 // One page of a partition's part of a bucket.

@@ -10,6 +10,7 @@
 #include "base/strong_id.h"
 #include "base/time.h"
 #include "core/error.h"
+#include "core/hint/hint.h"
 #include "core/layout/layout.h"
 #include "core/quorum/replicas.h"
 #include "core/version/item.h"
@@ -22,7 +23,7 @@ namespace annulus {
 // protos.
 
 struct Hop {
-  enum class Kind : uint8_t { kMint, kReplicate, kRead, kDigest, kForward };
+  enum class Kind : uint8_t { kMint, kReplicate, kRead, kDigest, kForward, kHint, kRepair };
   NodeId node;
   std::string name;
   Kind kind = Kind::kRead;
@@ -48,7 +49,8 @@ struct WriteRequest {
   bool blind_delete = false;
   Bytes context;  // As the client handed it in.
   ReplicaCount w;
-  Bytes request_id;  // 16 bytes, or empty: made up.
+  bool sloppy = true;  // Fallbacks may take the place of owners that do not answer.
+  Bytes request_id;    // 16 bytes, or empty: made up.
   uint64_t ttl_ms = 0;
   bool explain = false;
 };
@@ -64,7 +66,8 @@ struct WriteAnswer {
 struct GetRequest {
   Item item;
   ReplicaCount r;
-  Bytes at_least;  // A context, or empty.
+  bool sloppy = true;  // Fallbacks may be asked for owners that do not answer.
+  Bytes at_least;      // A context, or empty.
   bool explain = false;
 };
 struct ShownSibling {
@@ -130,11 +133,21 @@ struct RepairAnswer {
   std::vector<std::string> missing;  // Members that others wait for: they do not answer.
 };
 
+// Since the node's start.
+struct NodeCounters {
+  uint64_t hints_stored = 0;    // Hints written, or added to, here.
+  uint64_t hints_refused = 0;   // Not written, since they were at their limit.
+  uint64_t hints_replayed = 0;  // Confirmed durable by their targets.
+  uint64_t read_repairs = 0;    // Records that a read sent to owners that lacked a part of them.
+  uint64_t hedges = 0;          // Reads that were sent elsewhere after a silence.
+};
+
 struct MemberView {
   Member member;
   std::string state;  // "self", "up", "silent", "down"
   Incarnation incarnation;
   uint32_t partitions = 0;
+  HintLedger::Account hints;  // That this node keeps for it.
 };
 struct StatusView {
   std::string cluster;
@@ -150,6 +163,8 @@ struct StatusView {
   std::vector<MemberView> members;
   ConvergenceView convergence;
   RepairCounters repair;
+  HintLedger::Account hints;  // Kept here now.
+  NodeCounters counters;
 };
 
 struct HolderView {

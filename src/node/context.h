@@ -10,6 +10,7 @@
 #include "node/node.h"
 #include "node/peers.h"
 #include "node/replica.h"
+#include "task/spawn.h"
 
 namespace annulus {
 
@@ -30,10 +31,19 @@ struct NodeContext {
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
   RepairCounters repair;
+  NodeCounters counters;
+  // Flows that nobody waits for. Last: they end before what they use.
+  std::unique_ptr<TaskGroup> background = std::make_unique<TaskGroup>();
 
   Instant Now() const { return env.loop->Now(); }
   bool Owns(PartitionId partition) const {
     return layout != nullptr && layout->Owns(id, partition);
+  }
+  // Who may take the place of the partition's owners: the next nodes of its preference list, those
+  // first that answer these days. REQUIRES: there is a layout.
+  std::vector<NodeId> FallbacksOf(PartitionId partition) const {
+    constexpr size_t kFallbacksMax = 6;
+    return peers->InAskingOrder(layout->Fallbacks(partition, kFallbacksMax));
   }
   // Whether a request that arrived then should count on this peer no more.
   bool IsUnreachable(NodeId peer, Instant arrived) const {

@@ -235,7 +235,10 @@ class Exchange {
         co_await Overwrite(difference.data_key, *std::move(reply->record));
         continue;
       }
-      absl::Status merged = co_await Merge(item, *std::move(reply->record));
+      Place here{item};
+      Replica::Merging merging{*std::move(reply->record), reply->epoch};
+      absl::Status merged =
+          co_await node_->replica->ApplyMerge(std::move(here), std::move(merging));
       repaired &= merged.ok();
     }
 
@@ -260,11 +263,6 @@ class Exchange {
       co_await Sleep(node_->env.loop, pause);
     }
     co_return repaired;
-  }
-
-  Task<absl::Status> Merge(Item item, Bytes record) {
-    absl::Status merged = co_await node_->replica->ApplyMerge(std::move(item), std::move(record));
-    co_return merged;
   }
 
   // A mistake that this must never make (PlantedBug::kRepairOverwrites).

@@ -1,8 +1,10 @@
 #include "node/get.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted.h"
 #include "core/quorum/read_quorum.h"
 #include "core/ring/ring.h"
 #include "node/trace.h"
@@ -23,7 +25,10 @@ struct Answered {
 
 absl::StatusOr<ReplicaAnswer> Decoded(absl::StatusOr<ReadReply> reply) {
   if (!reply.ok()) return reply.status();
-  ReplicaAnswer answer{.found = reply->found, .digest = reply->digest, .epoch = reply->epoch};
+  ReplicaAnswer answer{.found = reply->found,
+                       .digest = reply->digest,
+                       .epoch = reply->epoch,
+                       .rebuilding = reply->rebuilding};
   if (reply->record.has_value()) {
     absl::StatusOr<Record> record = DecodeRecord(*reply->record);
     if (!record.ok()) return record.status();
@@ -48,7 +53,8 @@ class Asker {
     for (const ReadQuorum::Ask& ask : asks) {
       ReadRequest request{item_, ask.whole ? UINT64_MAX : node_->options.whole_record_bytes_max};
       const size_t hop =
-          trace_->Asked(ask.node, ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest, node_->Now());
+          Trace::Asked(trace_->weak(), ask.node, ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest,
+                       node_->Now());
       if (ask.node == node_->id) {
         local_->Spawn(AskHere(std::move(request), hop));
         continue;
@@ -99,14 +105,104 @@ absl::Status Unreached(const NodeContext& node, const ReadQuorum& quorum, uint32
   return WithDetails(absl::UnavailableError(text), details);
 }
 
+// What an owner said to a repair.
+struct Repaired {
+  NodeId owner;
+  absl::Status status;
+};
+
+Task<void> MergeHere(NodeContext* node, ReplicateRequest request,
+                     Mailbox<Repaired>::Sender repaired) {
+  Place place{std::move(request.item), NodeId()};
+  Replica::Merging merging{std::move(request.record), request.epoch};
+  absl::Status merged = co_await node->replica->ApplyMerge(std::move(place), std::move(merging));
+  // Posted, since it can end the flow that owns this one.
+  node->env.loop->Post([repaired, answer = Repaired{node->id, std::move(merged)}]() mutable {
+    repaired.Deliver(std::move(answer));
+  });
+}
+
+// Makes what a read is to show durable at R owners, so that no later read of R owners shows less;
+// the other owners that are known to lack a part of it are sent it too, and not waited for. A
+// sloppy read waits only for those that lack it, and only while they are not silent. Returns
+// whether the read may be answered.
+Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest& request,
+                  const std::vector<NodeId>& owners, uint32_t required, Instant deadline,
+                  Trace* trace, TaskGroup* local) {
+  AckQuorum level(required, owners);
+  for (NodeId owner : quorum.Level()) level.Ack(owner);
+  std::vector<NodeId> to_send = quorum.Lacking();
+  if (to_send.empty() && level.verdict() == Verdict::kWon) co_return true;
+  if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return true;
+
+  const ReplicateRequest repair{request.item, Encode(quorum.merged()), quorum.stamp()};
+  Mailbox<Repaired> answers(node->env.loop);
+  size_t under_way = 0;
+  auto send = [&](NodeId owner) {
+    ++under_way;
+    ++node->counters.read_repairs;
+    const size_t hop = Trace::Asked(trace->weak(), owner, Hop::Kind::kRepair, node->Now());
+    if (owner == node->id) {
+      local->Spawn(MergeHere(node, repair, answers.sender()));
+      return;
+    }
+    node->peers->Call(owner, repair, deadline,
+                      [to = answers.sender(), owner, hop, log = trace->weak(),
+                       loop = node->env.loop](PeerResult result) {
+                        Trace::Answered(log, hop, result.status(), loop->Now());
+                        to.Deliver({owner, result.status()});
+                      });
+  };
+  for (NodeId owner : to_send) send(owner);
+  if (PlantedBugs::Has(PlantedBug::kReadRepairNotAwaited)) co_return true;
+
+  // Where those do not confirm it, the other owners will do.
+  std::vector<NodeId> others;
+  for (NodeId owner : owners) {
+    if (std::find(to_send.begin(), to_send.end(), owner) == to_send.end()) others.push_back(owner);
+  }
+  size_t next = 0;
+  while (level.verdict() != Verdict::kWon) {
+    if (request.sloppy && under_way == 0) break;
+    std::optional<Repaired> answer =
+        co_await answers.Next(std::min(deadline, node->Now() + node->options.silence_max));
+    if (answer.has_value()) {
+      --under_way;
+      if (answer->status.ok()) {
+        level.Ack(answer->owner);
+        continue;
+      }
+    } else if (node->Now() >= deadline) {
+      break;
+    }
+    if (request.sloppy) {
+      if (!answer.has_value()) break;
+    } else if (next < others.size()) {
+      send(others[next++]);
+    } else if (!answer.has_value()) {
+      for (NodeId owner : owners) send(owner);  // A merge is idempotent.
+    }
+  }
+  co_return request.sloppy || level.verdict() == Verdict::kWon;
+}
+
 }  // namespace
 
 Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request) {
-  if (node->replica == nullptr) {
+  std::shared_ptr<const Layout> layout = node->layout;
+  if (node->replica == nullptr || layout == nullptr) {
     co_return WithDetails(absl::FailedPreconditionError("a coordinator stores nothing"),
                           {.reason = "NOT_OWNER"});
   }
-  auto stored = co_await node->replica->Read(request.item);
+  const PartitionId partition =
+      PartitionOf(RingHash(request.item.bucket, request.item.key), layout->partitions());
+  absl::StatusOr<std::optional<StoredRecord>> stored = std::nullopt;
+  if (layout->Owns(node->id, partition)) {
+    stored = co_await node->replica->Read(request.item);
+  } else {
+    std::vector<NodeId> owners = layout->Owners(partition);
+    stored = co_await node->replica->ReadHints(request.item, std::move(owners));
+  }
   if (!stored.ok()) co_return stored.status();
   ReadReply reply{.epoch = kFirstEpoch};
   if (!stored->has_value()) co_return reply;
@@ -154,13 +250,20 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
 
   // 2. Ask; 3. listen, and ask others where some fail or are silent.
   Trace trace(request.explain, arrived);
-  ReadQuorum quorum(request.item, *required, node->peers->InAskingOrder(owners),
-                    *std::move(at_least));
+  const bool asks_everybody = !at_least->empty();
+  ReadQuorum quorum(
+      request.item, *required,
+      {.owners = node->peers->InAskingOrder(owners),
+       .fallbacks = request.sloppy ? node->FallbacksOf(partition) : std::vector<NodeId>(),
+       .others = asks_everybody ? layout->Fallbacks(partition) : std::vector<NodeId>()},
+      *std::move(at_least));
   Mailbox<Answered> answers(node->env.loop);
   TaskGroup local;
   Asker asker(node, request.item, deadline, answers.sender(), &local, &trace);
   absl::Status last;
-  asker.Ask(quorum.Start());
+  asker.Ask(quorum.Start([node](NodeId peer) {
+    return peer != node->id && node->peers->StateOf(peer) != Liveness::State::kUp;
+  }));
   Instant patience_ends = arrived + node->options.silence_max;
   while (true) {
     if (quorum.verdict() == Verdict::kWon) break;
@@ -181,13 +284,28 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
     }
     if (node->Now() >= deadline) break;
     patience_ends = node->Now() + node->options.silence_max;
-    asker.Ask(quorum.Hedge());
+    const std::vector<ReadQuorum::Ask> hedges = quorum.Hedge();
+    node->counters.hedges += hedges.size();
+    asker.Ask(hedges);
   }
   if (quorum.verdict() != Verdict::kWon) {
     co_return Unreached(*node, quorum, *required, deadline, last);
   }
 
-  // 4. Answer.
+  // 4. Repair.
+  const bool repaired =
+      co_await Repair(node, quorum, request, owners, *required, deadline, &trace, &local);
+  if (!repaired) {
+    co_return WithDetails(
+        absl::DeadlineExceededError(absl::StrCat("the deadline passed before what was read could "
+                                                 "be made durable at ",
+                                                 *required,
+                                                 " owners; ask for sloppy reads, or "
+                                                 "try again when more of them answer")),
+        {.reason = "REPAIR_NOT_REACHED"});
+  }
+
+  // 5. Answer.
   GetAnswer answer = AnswerOf(*node, request.item, quorum.merged(), /*values=*/true);
   answer.answers = quorum.settled();
   if (request.explain) answer.explanation = trace.Explain(*node, partition, {});

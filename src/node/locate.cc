@@ -52,27 +52,27 @@ Task<absl::StatusOr<LocateAnswer>> RunLocate(NodeContext* node, Item item, Insta
   Mailbox<Held> box(node->env.loop);
   TaskGroup local;
   size_t under_way = 0;
-  for (NodeId id : layout->PreferenceList(answer.partition)) {
-    HolderView holder{.id = id,
-                      .name = node->NameOf(id),
-                      .owner = layout->Owns(id, answer.partition),
-                      .answer = "not asked"};
-    if (holder.owner) {
-      holder.answer = "no answer";
-      ReadRequest request{item, UINT64_MAX};
-      const size_t number = answer.holders.size();
-      ++under_way;
-      if (id == node->id) {
-        local.Spawn(AskHere(node, std::move(request), box.sender(), number));
-      } else {
-        node->peers->Call(
-            id, std::move(request), deadline, [to = box.sender(), number](PeerResult result) {
-              to.Deliver({number, result.ok() ? std::get<ReadReply>(*std::move(result))
-                                              : absl::StatusOr<ReadReply>(result.status())});
-            });
-      }
+  // Fallbacks answer from their hints.
+  std::vector<NodeId> holders = layout->Owners(answer.partition);
+  const std::vector<NodeId> fallbacks = layout->Fallbacks(answer.partition);
+  holders.insert(holders.end(), fallbacks.begin(), fallbacks.end());
+  for (NodeId id : holders) {
+    const size_t number = answer.holders.size();
+    answer.holders.push_back({.id = id,
+                              .name = node->NameOf(id),
+                              .owner = layout->Owns(id, answer.partition),
+                              .answer = "no answer"});
+    ReadRequest request{item, UINT64_MAX};
+    ++under_way;
+    if (id == node->id) {
+      local.Spawn(AskHere(node, std::move(request), box.sender(), number));
+      continue;
     }
-    answer.holders.push_back(std::move(holder));
+    node->peers->Call(
+        id, std::move(request), deadline, [to = box.sender(), number](PeerResult result) {
+          to.Deliver({number, result.ok() ? std::get<ReadReply>(*std::move(result))
+                                          : absl::StatusOr<ReadReply>(result.status())});
+        });
   }
   for (; under_way > 0; --under_way) {
     std::optional<Held> held = co_await box.Next(deadline);

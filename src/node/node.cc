@@ -10,6 +10,7 @@
 #include "node/context.h"
 #include "node/formation.h"
 #include "node/get.h"
+#include "node/handoff.h"
 #include "node/identity.h"
 #include "node/locate.h"
 #include "node/put.h"
@@ -47,7 +48,8 @@ class NodeImpl : public Node {
       context_.replica =
           std::make_unique<Replica>(env, incarnation,
                                     Replica::Options{.partitions = context_.options.partitions,
-                                                     .limits = context_.options.limits});
+                                                     .limits = context_.options.limits,
+                                                     .hint_limits = context_.options.hint_limits});
     }
     context_.peers = std::make_unique<Peers>(
         env, context_.id, Peers::Options{.silence_max = context_.options.silence_max});
@@ -116,6 +118,8 @@ class NodeImpl : public Node {
     view.repair = context_.repair;
     if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
     if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
+    view.counters = context_.counters;
+    if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
     if (context_.layout == nullptr) return view;
     const Layout& layout = *context_.layout;
     view.layout_version = layout.version();
@@ -127,6 +131,9 @@ class NodeImpl : public Node {
       } else {
         seen.state = std::string(ToString(context_.peers->StateOf(member.id)));
         seen.incarnation = context_.peers->IncarnationOf(member.id);
+        if (context_.replica != nullptr) {
+          seen.hints = context_.replica->hints().AccountOf(member.id);
+        }
       }
       for (uint32_t p = 0; p < layout.partitions(); ++p) {
         seen.partitions += layout.Owns(member.id, PartitionId(p));
@@ -164,6 +171,7 @@ class NodeImpl : public Node {
       addresses[seed.name] = seed.peer_address;
     }
     context_.peers->Adopt(*context_.layout, addresses);
+    if (context_.replica != nullptr) flows_.Spawn(RunHandoff(&context_));
     context_.events("layout_adopted",
                     absl::StrCat("version ", context_.layout->version().value(), ", ",
                                  context_.layout->members().size(), " members"));
@@ -191,13 +199,13 @@ class NodeImpl : public Node {
         done(Draining(Outcome::kNotApplied));
         co_return;
       }
-      absl::StatusOr<ForwardReply> reply = co_await RunAsOwner(&context_, *forward, from.deadline);
+      absl::StatusOr<ForwardReply> reply = co_await RunAsMinter(&context_, *forward, from.deadline);
       Finish(&done, std::move(reply));
     } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
       absl::StatusOr<ReplicateReply> reply = co_await AnswerReplicate(std::move(*replicate));
       Finish(&done, std::move(reply));
     } else if (auto* read = std::get_if<ReadRequest>(&request)) {
-      absl::StatusOr<ReadReply> reply = co_await AnswerRead(std::move(*read));
+      absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(*read));
       Finish(&done, std::move(reply));
     } else if (auto* range = std::get_if<RangeRequest>(&request)) {
       absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(&context_, std::move(*range));
@@ -259,27 +267,29 @@ class NodeImpl : public Node {
                        {.reason = std::move(reason), .outcome = Outcome::kNotApplied});
   }
 
-  absl::Status CheckOwned(const Item& item) const {
+  // Own copies go to the owners, hints for an owner to anybody else.
+  absl::StatusOr<NodeId> HintTarget(const ReplicateRequest& request) const {
     const PartitionId partition =
-        PartitionOf(RingHash(item.bucket, item.key), context_.layout->partitions());
-    if (context_.Owns(partition)) return absl::OkStatus();
+        PartitionOf(RingHash(request.item.bucket, request.item.key), context_.layout->partitions());
+    if (context_.Owns(partition)) return NodeId();
+    if (context_.layout->Owns(request.hint_for, partition)) return request.hint_for;
     return NotDone(absl::FailedPreconditionError(absl::StrCat(
                        context_.options.name, " does not own partition ", partition.value())),
                    "NOT_OWNER");
   }
 
   Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request) {
-    if (absl::Status owned = CheckOwned(request.item); !owned.ok()) co_return owned;
+    absl::StatusOr<NodeId> hint_for = HintTarget(request);
+    if (!hint_for.ok()) co_return hint_for.status();
+    Place place{std::move(request.item), *hint_for};
+    Replica::Merging merging{std::move(request.record), request.epoch, request.counted};
     absl::Status merged =
-        co_await context_.replica->ApplyMerge(std::move(request.item), std::move(request.record));
+        co_await context_.replica->ApplyMerge(std::move(place), std::move(merging));
+    if (*hint_for != NodeId()) {
+      ++(merged.ok() ? context_.counters.hints_stored : context_.counters.hints_refused);
+    }
     if (!merged.ok()) co_return merged;
     co_return ReplicateReply{.durable = context_.replica->Syncs()};
-  }
-
-  Task<absl::StatusOr<ReadReply>> AnswerRead(ReadRequest request) {
-    if (absl::Status owned = CheckOwned(request.item); !owned.ok()) co_return owned;
-    absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(request));
-    co_return reply;
   }
 
   NodeContext context_;

@@ -31,6 +31,7 @@ struct NodeOptions {
   uint32_t replicas = 3;
   std::vector<Bytes> secrets;  // The first signs; the others are still accepted.
   Limits limits;
+  HintLimits hint_limits;
 
   // How long an owner may be silent before the next one is asked.
   Duration silence_max = 150ms;
@@ -49,6 +50,8 @@ struct NodeOptions {
   uint64_t repair_bytes_per_second = 16 << 20;
   // In what time every leaf is compared with its data once.
   Duration scrub_interval = 7 * 24h;
+  // How often a node looks whether a member that it keeps hints for is back.
+  Duration handoff_interval = 1s;
   // Records up to this size are sent whole by each replica that is asked.
   size_t whole_record_bytes_max = 4096;
 };

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/planted.h"
-#include "core/quorum/ack_quorum.h"
+#include "core/quorum/write_quorum.h"
 #include "core/ring/ring.h"
 #include "node/trace.h"
 #include "task/mailbox.h"
@@ -25,34 +25,62 @@ struct Ack {
   bool durable = true;
 };
 
-// --- Phases of a write at an owner
+// --- Phases of a write at its minter
 // -----------------------------------------------------------------
 
-// The other owners that have not made the record durable yet, and when each is told again. Telling
-// twice is harmless: a merge is idempotent, and a node counts once.
-class Replication {
+std::vector<NodeId> Without(NodeId node, std::vector<NodeId> nodes) {
+  std::erase(nodes, node);
+  return nodes;
+}
+
+// Notes that the target lacks the record: an owner points at its own copy, a fallback keeps it. At
+// the hints' limit nothing is kept, and anti-entropy has to find it.
+Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
+  const PartitionId partition =
+      PartitionOf(RingHash(place.item.bucket, place.item.key), node->layout->partitions());
+  absl::Status kept;
+  if (node->Owns(partition)) {
+    kept = co_await node->replica->Point(std::move(place));
+  } else {
+    Replica::Merging merging{std::move(record), stamp};
+    kept = co_await node->replica->ApplyMerge(std::move(place), std::move(merging));
+  }
+  ++(kept.ok() ? node->counters.hints_stored : node->counters.hints_refused);
+}
+
+// Sends the minted record to the other owners, again and again while they say nothing, and to
+// fallbacks where it is told to. Telling twice is harmless: a merge is idempotent, and a node
+// counts once. What an owner has not confirmed when the write is over becomes a hint at the minter,
+// as soon as its last message is known to have failed.
+class Replication : public std::enable_shared_from_this<Replication> {
  public:
-  Replication(NodeContext* node, const ForwardRequest& request, std::vector<NodeId> owners,
-              Bytes record, Epoch epoch, Instant deadline, Mailbox<Ack>::Sender acks, Trace* trace)
+  Replication(NodeContext* node, const ForwardRequest& request, const std::vector<NodeId>& owners,
+              Replica::Minted minted, Instant deadline, Mailbox<Ack>::Sender acks, Trace* trace)
       : node_(node),
         item_(request.item),
-        record_(std::move(record)),
-        epoch_(epoch),
+        record_(std::move(minted.record)),
+        epoch_(minted.epoch),
         deadline_(deadline),
         acks_(std::move(acks)),
-        trace_(trace) {
+        trace_(trace->weak()) {
     for (NodeId owner : owners) {
-      if (owner != node->id) targets_.push_back({.node = owner});
+      if (owner != node->id) targets_.push_back({.owner = owner});
     }
   }
 
-  void SendAll() {
-    for (Target& target : targets_) Send(&target);
+  void Send(const std::vector<WriteQuorum::Send>& sends) {
+    for (const WriteQuorum::Send& send : sends) {
+      if (send.hint_for != NodeId()) {
+        SendToFallback(send);
+      } else if (Target* target = Find(send.node); target != nullptr) {
+        SendToOwner(target);
+      }
+    }
   }
 
   void SendDue() {
     for (Target& target : targets_) {
-      if (!target.settled && target.again_at <= node_->Now()) Send(&target);
+      if (!target.settled && target.again_at <= node_->Now()) SendToOwner(&target);
     }
   }
 
@@ -64,34 +92,78 @@ class Replication {
     return next;
   }
 
-  void Settle(NodeId peer) {
+  // The owner confirmed, or never will.
+  void Settle(NodeId owner) {
+    if (Target* target = Find(owner); target != nullptr) target->settled = true;
+  }
+
+  // The write is over: from here on only hints are left to do.
+  void End(const WriteQuorum& quorum) {
+    over_ = true;
     for (Target& target : targets_) {
-      if (target.node == peer) target.settled = true;
+      if (quorum.IsCovered(target.owner)) target.settled = true;
+      KeepHintIfMissed(&target);
     }
   }
 
  private:
   struct Target {
-    NodeId node;
+    NodeId owner;
     int sends = 0;
+    int under_way = 0;
     Instant again_at;
     bool settled = false;
   };
 
-  void Send(Target* target) {
+  Target* Find(NodeId owner) {
+    for (Target& target : targets_) {
+      if (target.owner == owner) return &target;
+    }
+    return nullptr;
+  }
+
+  void SendToOwner(Target* target) {
     // Slower and slower, so that a node that is down costs little.
     const Duration patience = node_->options.silence_max * (1 << std::min(target->sends, 4));
     ++target->sends;
+    ++target->under_way;
     target->again_at = node_->Now() + patience;
-    const size_t hop = trace_->Asked(target->node, Hop::Kind::kReplicate, node_->Now());
-    node_->peers->Call(target->node, ReplicateRequest{item_, record_, epoch_}, deadline_,
-                       [acks = acks_, peer = target->node, hop, trace = trace_->weak(),
-                        loop = node_->env.loop](PeerResult result) {
-                         Trace::Answered(trace, hop, result.status(), loop->Now());
-                         const bool durable =
-                             result.ok() && std::get<ReplicateReply>(*result).durable;
-                         acks.Deliver({peer, result.status(), durable});
+    const size_t hop = Trace::Asked(trace_, target->owner, Hop::Kind::kReplicate, node_->Now());
+    node_->peers->Call(target->owner, ReplicateRequest{item_, record_, epoch_}, deadline_,
+                       [self = shared_from_this(), owner = target->owner, hop](PeerResult result) {
+                         self->OwnerAnswered(owner, hop, result);
                        });
+  }
+
+  void OwnerAnswered(NodeId owner, size_t hop, const PeerResult& result) {
+    Trace::Answered(trace_, hop, result.status(), node_->Now());
+    Target* target = Find(owner);
+    --target->under_way;
+    if (!over_) {
+      const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
+      acks_.Deliver({owner, result.status(), durable});
+      return;
+    }
+    if (result.ok()) target->settled = true;
+    KeepHintIfMissed(target);
+  }
+
+  void SendToFallback(const WriteQuorum::Send& send) {
+    const size_t hop = Trace::Asked(trace_, send.node, Hop::Kind::kHint, node_->Now());
+    node_->peers->Call(
+        send.node, ReplicateRequest{item_, record_, epoch_, send.hint_for}, deadline_,
+        [acks = acks_, fallback = send.node, hop, trace = trace_,
+         loop = node_->env.loop](PeerResult result) {
+          Trace::Answered(trace, hop, result.status(), loop->Now());
+          const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
+          acks.Deliver({fallback, result.status(), durable});
+        });
+  }
+
+  void KeepHintIfMissed(Target* target) {
+    if (target->settled || target->under_way > 0) return;
+    target->settled = true;
+    node_->background->Spawn(KeepHint(node_, {item_, target->owner}, record_, epoch_));
   }
 
   NodeContext* node_;
@@ -100,7 +172,8 @@ class Replication {
   Epoch epoch_;
   Instant deadline_;
   Mailbox<Ack>::Sender acks_;
-  Trace* trace_;
+  std::weak_ptr<Trace::Log> trace_;
+  bool over_ = false;
   std::vector<Target> targets_;
 };
 
@@ -128,24 +201,27 @@ Mint MintOf(NodeContext* node, const ForwardRequest& request) {
 
 }  // namespace
 
-Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRequest& request,
-                                              Instant deadline) {
+Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardRequest& request,
+                                               Instant deadline) {
   const Instant arrived = node->Now();
   std::shared_ptr<const Layout> layout = node->layout;
   const PartitionId partition =
       PartitionOf(RingHash(request.item.bucket, request.item.key), layout->partitions());
-  if (node->replica == nullptr || !layout->Owns(node->id, partition)) {
+  const bool owner = layout->Owns(node->id, partition);
+  const bool fallback = !owner && request.sloppy && layout->Owns(request.fallback_for, partition);
+  if (node->replica == nullptr || (!owner && !fallback)) {
     co_return Failed(absl::FailedPreconditionError(absl::StrCat(
                          node->options.name, " does not own partition ", partition.value(),
                          " under layout ", layout->version().value())),
                      "NOT_OWNER", Outcome::kNotApplied);
   }
+  const NodeId minter_for = owner ? NodeId() : request.fallback_for;
   const std::vector<NodeId>& owners = layout->Owners(partition);
   Trace trace(request.explain, arrived);
   Mailbox<Ack> acks(node->env.loop);
 
   // 1. Mint: the record is made here, and on its way to this disk.
-  const size_t own_hop = trace.Asked(node->id, Hop::Kind::kMint, node->Now());
+  const size_t own_hop = Trace::Asked(trace.weak(), node->id, Hop::Kind::kMint, node->Now());
   Replica::DurableDone durable_here =
       [to = acks.sender(), self = node->id, syncs = node->replica->Syncs(), own_hop,
        trace = trace.weak(), loop = node->env.loop](absl::Status status) {
@@ -153,61 +229,72 @@ Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRe
         to.Deliver({self, std::move(status), syncs});
       };
   Mint mint = MintOf(node, request);
+  Place place{request.item, minter_for};
   absl::StatusOr<Replica::Minted> minted = co_await node->replica->ApplyMint(
-      request.item, std::move(mint), std::min(deadline, arrived + node->options.mint_wait_max),
+      std::move(place), std::move(mint), std::min(deadline, arrived + node->options.mint_wait_max),
       std::move(durable_here));
   if (!minted.ok()) co_return minted.status();
+  node->counters.hints_stored += !owner;
   if (minted->siblings == node->options.limits.siblings_warn) {
     node->events("many_siblings",
                  absl::StrCat("an item of partition ", partition.value(), " has ", minted->siblings,
                               " siblings; its writers should read "
                               "it and write with the context"));
   }
+  ForwardReply reply{.dot = minted->result.dot,
+                     .context = std::move(minted->result.context),
+                     .siblings = minted->siblings};
 
   // 2. Replicate: the whole record, while this node's own sync runs.
-  Replication replication(node, request, owners, std::move(minted->record), minted->epoch, deadline,
-                          acks.sender(), &trace);
-  replication.SendAll();
+  WriteQuorum quorum(
+      request.acks_required, owners,
+      request.sloppy ? Without(node->id, node->FallbacksOf(partition)) : std::vector<NodeId>(),
+      node->id, minter_for);
+  auto replication = std::make_shared<Replication>(node, request, owners, *std::move(minted),
+                                                   deadline, acks.sender(), &trace);
+  replication->Send(quorum.Start(
+      [node](NodeId peer) { return node->peers->StateOf(peer) != Liveness::State::kUp; }));
 
   // 3. Count distinct nodes that hold it durably.
-  AckQuorum quorum(request.acks_required, owners);
-  bool durable = true;
+  Instant patience_ends = arrived + node->options.silence_max;
   while (quorum.verdict() == Verdict::kPending) {
-    std::optional<Ack> ack = co_await acks.Next(replication.NextDue());
+    std::optional<Ack> ack = co_await acks.Next(std::min(replication->NextDue(), patience_ends));
     if (!ack.has_value()) {
       if (node->Now() >= deadline) break;
-      replication.SendDue();
+      replication->SendDue();
+      if (node->Now() >= patience_ends) {
+        replication->Send(quorum.Silence());
+        patience_ends = node->Now() + node->options.silence_max;
+      }
     } else if (ack->status.ok()) {
-      durable &= ack->durable;
+      reply.durable &= ack->durable;
       quorum.Ack(ack->node);
-      replication.Settle(ack->node);
+      replication->Settle(ack->node);
     } else if (ack->node == node->id || IsFinal(ack->status)) {
-      quorum.Refuse(ack->node);
-      replication.Settle(ack->node);
-    } else if (node->IsUnreachable(ack->node, arrived)) {
-      quorum.Refuse(
-          ack->node);  // It is told again all the same, and counts if it says yes in time.
+      replication->Send(quorum.Refuse(ack->node));
+      replication->Settle(ack->node);
+    } else if (!layout->Owns(ack->node, partition) || node->IsUnreachable(ack->node, arrived)) {
+      // An owner is told again all the same, and counts if it says yes in time.
+      replication->Send(quorum.Refuse(ack->node));
     }
   }
+  replication->End(quorum);
 
   // 4. Answer.
-  const Acks counted{.primaries = quorum.acks(), .required = request.acks_required};
+  reply.acks = quorum.acks();
+  reply.hops = trace.Export();
   if (quorum.verdict() != Verdict::kWon && !PlantedBugs::Has(PlantedBug::kFailedMintIsApplied)) {
+    const std::string held =
+        absl::StrCat(reply.acks.primaries, " owners and ", reply.acks.fallbacks, " fallbacks of ",
+                     reply.acks.required);
     absl::Status status =
         node->Now() >= deadline
-            ? absl::DeadlineExceededError(absl::StrCat("the deadline passed with ",
-                                                       counted.primaries, " of ", counted.required,
-                                                       " owners durable"))
-            : absl::UnavailableError(absl::StrCat("only ", counted.primaries, " of ",
-                                                  counted.required, " owners can make it durable"));
-    co_return Failed(std::move(status), "QUORUM_NOT_REACHED", Outcome::kUnknown, counted);
+            ? absl::DeadlineExceededError(
+                  absl::StrCat("the deadline passed when it was durable at ", held))
+            : absl::UnavailableError(absl::StrCat("it can be made durable only at ", held));
+    co_return Failed(std::move(status), "QUORUM_NOT_REACHED", Outcome::kUnknown, reply.acks);
   }
-  co_return ForwardReply{.dot = minted->result.dot,
-                         .context = std::move(minted->result.context),
-                         .acks = counted,
-                         .durable = durable,
-                         .siblings = minted->siblings,
-                         .hops = trace.Export()};
+  co_return reply;
 }
 
 namespace {
@@ -287,23 +374,45 @@ absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest request) {
                       .request_id = *request_id,
                       .acks_required = *required,
                       .expires = expires,
-                      .explain = request.explain};
+                      .explain = request.explain,
+                      .sloppy = request.sloppy};
   return admitted;
 }
 
-// What one owner said to a forwarded write.
+// What one minter said to a forwarded write.
 struct Forwarded {
-  NodeId owner;
+  NodeId minter;
   PeerResult result;
 };
 
-// Hands the write to one owner after the other, the next one when the last is silent, all under one
-// request id: an owner that already holds it mints nothing.
+// Whom a write is handed to: the owners first, then fallbacks in the place of the first owner.
+std::vector<NodeId> MintersOf(const NodeContext& node, const Admitted& admitted) {
+  std::vector<NodeId> minters =
+      node.peers->InAskingOrder(admitted.layout->Owners(admitted.partition));
+  if (admitted.forward.sloppy) {
+    for (NodeId fallback : node.FallbacksOf(admitted.partition)) minters.push_back(fallback);
+  }
+  return Without(node.id, std::move(minters));
+}
+
+// Whether this node mints the write itself: as an owner, or as a fallback where no owner answers
+// these days.
+bool MintsHere(const NodeContext& node, Admitted* admitted) {
+  if (node.Owns(admitted->partition)) return true;
+  if (node.replica == nullptr || !admitted->forward.sloppy) return false;
+  const std::vector<NodeId>& owners = admitted->layout->Owners(admitted->partition);
+  for (NodeId owner : owners) {
+    if (node.peers->StateOf(owner) == Liveness::State::kUp) return false;
+  }
+  admitted->forward.fallback_for = owners.front();
+  return true;
+}
+
+// Hands the write to one minter after the other, the next one when the last is silent, all under
+// one request id: a minter that already holds it mints nothing.
 Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& admitted,
                                            Instant deadline, Trace* trace) {
-  std::vector<NodeId> owners =
-      node->peers->InAskingOrder(admitted.layout->Owners(admitted.partition));
-  std::erase(owners, node->id);
+  std::vector<NodeId> minters = MintersOf(*node, admitted);
   Mailbox<Forwarded> replies(node->env.loop);
   absl::Status last = absl::UnavailableError("no owner of the key could be reached");
   // True from the first send that is not known to have failed: from then on it may be applied.
@@ -314,28 +423,32 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   Instant patience_ends = started;
 
   while (node->Now() < deadline) {
-    if (next < owners.size() && (under_way == 0 || node->Now() >= patience_ends)) {
-      const NodeId owner = owners[next++];
+    if (next < minters.size() && (under_way == 0 || node->Now() >= patience_ends)) {
+      const NodeId minter = minters[next++];
       ++under_way;
       patience_ends = node->Now() + node->options.silence_max;
-      const size_t hop = trace->Asked(owner, Hop::Kind::kForward, node->Now());
-      node->peers->Call(owner, admitted.forward, deadline,
-                        [to = replies.sender(), owner, hop, trace = trace->weak(),
+      ForwardRequest request = admitted.forward;
+      request.fallback_for = admitted.layout->Owns(minter, admitted.partition)
+                                 ? NodeId()
+                                 : admitted.layout->Owners(admitted.partition).front();
+      const size_t hop = Trace::Asked(trace->weak(), minter, Hop::Kind::kForward, node->Now());
+      node->peers->Call(minter, std::move(request), deadline,
+                        [to = replies.sender(), minter, hop, trace = trace->weak(),
                          loop = node->env.loop](PeerResult result) {
                           Trace::Answered(trace, hop, result.status(), loop->Now());
-                          to.Deliver({owner, std::move(result)});
+                          to.Deliver({minter, std::move(result)});
                         });
     }
-    const bool round_over = next == owners.size() && under_way == 0;
+    const bool round_over = next == minters.size() && under_way == 0;
     if (round_over && node->Now() - started > node->options.unreachable_max) break;
     const Instant wait_until =
         round_over ? std::min(deadline, node->Now() + node->options.silence_max)
-                   : (next < owners.size() ? std::min(deadline, patience_ends) : deadline);
+                   : (next < minters.size() ? std::min(deadline, patience_ends) : deadline);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
       if (round_over) {
-        owners = node->peers->InAskingOrder(owners);
+        minters = MintersOf(*node, admitted);
         next = 0;
       }
       continue;
@@ -356,7 +469,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
       may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
   if (node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
-        under_way > 0 ? "the deadline passed before an owner of the key answered"
+        under_way > 0 ? "the deadline passed before a node that can mint the write answered"
                       : absl::StrCat("the deadline passed; last error: ", last.message()));
   }
   Acks acks = details.acks;
@@ -382,9 +495,9 @@ Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest reque
   // 2. Run it here where this node is an owner; 3. else, or where this node cannot take it, at
   // another.
   absl::StatusOr<ForwardReply> reply = absl::UnavailableError("");
-  bool here = node->Owns(admitted->partition);
+  bool here = MintsHere(*node, &*admitted);
   if (here) {
-    reply = co_await RunAsOwner(node, admitted->forward, deadline);
+    reply = co_await RunAsMinter(node, admitted->forward, deadline);
     here = reply.ok() || IsVerdict(reply.status()) ||
            DetailsOf(reply.status()).outcome != Outcome::kNotApplied;
   }

@@ -10,8 +10,10 @@ namespace annulus {
 Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest request,
                                            Instant deadline);
 
-// The same write at an owner: mints, replicates, and answers when as many distinct owners as the
-// request wants hold it durably.
+// The same write at its minter, an owner (or a fallback, where no owner answered): mints,
+// replicates, and answers when as many distinct nodes as the request wants hold it durably.
+// Fallbacks take the place of owners that do not answer, where the request is sloppy, and keep
+// hints for them.
 //
 //   client ──▶ coordinator ──forward──▶ owner 1        owner 2        owner 3
 //                                        │ mint           │              │
@@ -24,7 +26,7 @@ Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest reque
 //
 // `request` must outlive the flow. Errors as above. NOT_APPLIED only where no node has, or will
 // get, the write from here.
-Task<absl::StatusOr<ForwardReply>> RunAsOwner(NodeContext* node, const ForwardRequest& request,
-                                              Instant deadline);
+Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardRequest& request,
+                                               Instant deadline);
 
 }  // namespace annulus

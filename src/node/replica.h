@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "core/hint/hint.h"
 #include "core/version/stored.h"
 #include "env/env.h"
 #include "node/hash_tree.h"
@@ -15,9 +16,16 @@
 
 namespace annulus {
 
-// This node's copies. Every change of a record goes through here: it takes the record's latch over
-// read, update and write, until its own batch is durable and readable, so that nothing unsynced is
-// ever read. Changes that wait for one latch share the next batch:
+// Where a record lies on this node: its own copy of the item, or a hint kept for another node.
+struct Place {
+  Item item;
+  NodeId hint_for;  // 0: its own copy.
+};
+
+// This node's copies, and the hints that it keeps for others. Every change of either goes through
+// here: it takes the record's latch over read, update and write, until its own batch is durable and
+// readable, so that nothing unsynced is ever read. Changes that wait for one latch share the next
+// batch:
 //
 //   mint a ──┐                      ┌── merge c ─┐
 //            read, apply, commit ...│            apply, commit ...   (no second read: it is known)
@@ -31,6 +39,7 @@ class Replica {
   struct Options {
     uint32_t partitions = 256;
     Limits limits;
+    HintLimits hint_limits;
   };
 
   Replica(Env env, Incarnation incarnation, Options options);
@@ -45,20 +54,37 @@ class Replica {
   using DurableDone = absl::AnyInvocable<void(absl::Status)>;
 
   // Mints a dot for the write. Returns when the record is made, before it is durable; `durable`
-  // runs once, later, when it is or will never be. Errors (then `durable` does not run): what the
-  // store says; RESOURCE_EXHAUSTED where the record would pass a limit; DEADLINE_EXCEEDED, at the
-  // deadline, where the latch was not free by then. All of them mean that nothing is, or will be,
-  // changed.
-  Task<absl::StatusOr<Minted>> ApplyMint(Item item, Mint mint, Instant deadline,
+  // runs once, later, when it is or will never be. A hint that is minted is a counted one.
+  //
+  // Errors (then `durable` does not run): what the store says; RESOURCE_EXHAUSTED where the record
+  // would pass a limit, or the hints theirs (HINTS_FULL); DEADLINE_EXCEEDED, at the deadline, where
+  // the latch was not free by then. All of them mean that nothing is, or will be, changed.
+  Task<absl::StatusOr<Minted>> ApplyMint(Place place, Mint mint, Instant deadline,
                                          DurableDone durable);
 
-  // Merges a record that a peer sent. OK when the result is durable here.
-  // DATA_LOSS where the bytes are damaged.
-  Task<absl::Status> ApplyMerge(Item item, Bytes encoded);
+  struct Merging {
+    Bytes record;  // As a peer sent it.
+    Epoch stamp;
+    bool counted = false;  // Of a hint: it is to be acknowledged as standing for its target.
+  };
+  // OK when the result is durable here. DATA_LOSS where the bytes are damaged; RESOURCE_EXHAUSTED
+  // (HINTS_FULL) where the hints are at their limit.
+  Task<absl::Status> ApplyMerge(Place place, Merging merging);
+
+  // Notes that the target lacks what this node holds of the item. HINTS_FULL as above.
+  Task<absl::Status> Point(Place place);
+  // Removes the hint if it is still the one with this encoding.
+  Task<absl::Status> Discard(Place place, Bytes encoded);
 
   // The record as it is durable here; nullopt where there is none. DATA_LOSS where it is damaged.
   Task<absl::StatusOr<std::optional<StoredRecord>>> Read(Item item);
 
+  // What is kept of the item for any of these nodes, merged; its epoch is the lowest stamp.
+  Task<absl::StatusOr<std::optional<StoredRecord>>> ReadHints(Item item,
+                                                              std::vector<NodeId> targets);
+  // Counts what a former life of this node kept. Until it has, no hint is taken.
+  Task<absl::Status> CountHints();
+  const HintLedger& hints() const { return hints_; }
   // The leaves that follow every change.
   HashTree& tree() { return tree_; }
 
@@ -69,13 +95,21 @@ class Replica {
   struct Change;
   struct Latch;
 
-  void Enqueue(Item item, std::unique_ptr<Change> change);
+  // RESOURCE_EXHAUSTED where a hint of about so many bytes more is too much.
+  absl::Status AdmitHint(const Place& place, size_t bytes) const;
+  void Enqueue(const Place& place, std::unique_ptr<Change> change);
   // Applies what waits for this latch, batch after batch, until nothing does.
   Task<void> Drain(std::shared_ptr<Latch> latch);
   Task<absl::StatusOr<std::optional<StoredRecord>>> Load(Bytes data_key);
-  // Makes the changes in memory and tells the minters; returns whether *stored changed. Refused
-  // ones are answered and taken out of the batch.
-  bool Apply(StoredRecord* stored, std::vector<std::unique_ptr<Change>>* batch);
+  Task<absl::StatusOr<std::optional<Hint>>> LoadHint(Bytes hint_key);
+  // What lies at the latch's place; empty where nothing does.
+  Task<absl::StatusOr<Hint>> LoadHeld(std::shared_ptr<Latch> latch);
+  // Makes the changes in memory and tells the minters; returns whether *held changed. Refused ones
+  // are answered and taken out of the batch.
+  bool Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change>>* batch);
+  Task<absl::Status> CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
+                               uint64_t digest_before);
+  Task<absl::Status> CommitHint(std::shared_ptr<Latch> latch, const Hint* hint);
 
   Env env_;
   Options options_;
@@ -83,7 +117,10 @@ class Replica {
   // Written in mint notes. Drawn anew when a commit fails: what it minted may have been sent, and
   // must not be minted again from the record that is still on disk.
   Incarnation minting_;
-  absl::flat_hash_map<Bytes, std::shared_ptr<Latch>> latches_;  // By data key; never iterated.
+  // By column family and key; never iterated.
+  absl::flat_hash_map<std::pair<ColumnFamily, Bytes>, std::shared_ptr<Latch>> latches_;
+  HintLedger hints_;
+  bool hints_counted_ = false;
   TaskGroup drains_;
 };
 

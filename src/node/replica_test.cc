@@ -57,12 +57,12 @@ class ReplicaTest : public testing::Test {
     mint.request_id[0] = static_cast<char>(++requests_);
     group_.Spawn([](Replica* replica, annulus::Mint mint, Instant deadline,
                     std::shared_ptr<Result> result) -> Task<void> {
-      Item item = kItem;
+      Place place{kItem, NodeId()};
       Replica::DurableDone durable = [result](absl::Status status) {
         result->durable = std::move(status);
       };
       absl::StatusOr<Replica::Minted> minted = co_await replica->ApplyMint(
-          std::move(item), std::move(mint), deadline, std::move(durable));
+          std::move(place), std::move(mint), deadline, std::move(durable));
       result->minted = std::move(minted);
     }(&replica_, std::move(mint), deadline_, result));
     return result;
@@ -72,7 +72,9 @@ class ReplicaTest : public testing::Test {
     auto result = std::make_shared<std::optional<absl::Status>>();
     group_.Spawn([](Replica* replica, Bytes bytes,
                     std::shared_ptr<std::optional<absl::Status>> result) -> Task<void> {
-      absl::Status status = co_await replica->ApplyMerge(kItem, std::move(bytes));
+      Place place{kItem, NodeId()};
+      Replica::Merging merging{std::move(bytes), kFirstEpoch};
+      absl::Status status = co_await replica->ApplyMerge(std::move(place), std::move(merging));
       *result = std::move(status);
     }(&replica_, Encode(record), result));
     return result;
@@ -176,7 +178,9 @@ TEST_F(ReplicaTest, DamagedBytesAreRefusedAndDamageOnDiskIsReported) {
   bytes.back() ^= 1;
   std::optional<absl::Status> status;
   group_.Spawn([](Replica* replica, Bytes bytes, std::optional<absl::Status>* out) -> Task<void> {
-    absl::Status merged = co_await replica->ApplyMerge(kItem, std::move(bytes));
+    Place place{kItem, NodeId()};
+    Replica::Merging merging{std::move(bytes), kFirstEpoch};
+    absl::Status merged = co_await replica->ApplyMerge(std::move(place), std::move(merging));
     *out = merged;
   }(&replica_, bytes, &status));
   EXPECT_TRUE(absl::IsDataLoss(*status));

@@ -12,13 +12,14 @@ uint64_t MicrosSince(Instant started, Instant now) {
 
 }  // namespace
 
-size_t Trace::Asked(NodeId node, Hop::Kind kind, Instant now) {
-  if (log_ == nullptr) return 0;
-  log_->hops.push_back({.node = node,
-                        .kind = static_cast<uint8_t>(kind),
-                        .answer = "no answer",
-                        .asked_us = MicrosSince(log_->started, now)});
-  return log_->hops.size() - 1;
+size_t Trace::Asked(const std::weak_ptr<Log>& weak, NodeId node, Hop::Kind kind, Instant now) {
+  std::shared_ptr<Log> log = weak.lock();
+  if (log == nullptr) return 0;
+  log->hops.push_back({.node = node,
+                       .kind = static_cast<uint8_t>(kind),
+                       .answer = "no answer",
+                       .asked_us = MicrosSince(log->started, now)});
+  return log->hops.size() - 1;
 }
 
 void Trace::Answered(const std::weak_ptr<Log>& weak, size_t hop, const absl::Status& status,
@@ -65,6 +66,10 @@ std::string_view ToString(Hop::Kind kind) {
       return "digest";
     case Hop::Kind::kForward:
       return "forward";
+    case Hop::Kind::kHint:
+      return "hint";
+    case Hop::Kind::kRepair:
+      return "repair";
   }
   return "?";
 }

@@ -24,8 +24,8 @@ class Trace {
 
   std::weak_ptr<Log> weak() const { return log_; }
 
-  // Returns the hop's number, for Answered.
-  size_t Asked(NodeId node, Hop::Kind kind, Instant now);
+  // Returns the hop's number, for Answered. Nothing happens once the request has ended.
+  static size_t Asked(const std::weak_ptr<Log>& log, NodeId node, Hop::Kind kind, Instant now);
   static void Answered(const std::weak_ptr<Log>& log, size_t hop, const absl::Status& status,
                        Instant now);
 

@@ -181,16 +181,21 @@ def _protoc(*arguments):
 
 def generate_kv():
     """Stubs of kv.proto, made by the stock plugin; returns (kv_pb2, kv_pb2_grpc)."""
+    return generate_stubs("kv")["kv"]
+
+
+def generate_stubs(*services):
+    """The same for several of kv and admin at once: {"kv": (kv_pb2, kv_pb2_grpc), ...}."""
     plugin = shutil.which("grpc_python_plugin")
     if not plugin or not shutil.which("protoc"):
         raise RuntimeError("protoc or its Python plugin is missing: apt-get install protobuf-compiler-grpc")
     out = tempfile.mkdtemp(prefix="annulus-stubs-")
-    _protoc(f"--python_out={out}", f"--grpc_python_out={out}",
-            f"--plugin=protoc-gen-grpc_python={plugin}", "annulus/kv/v1/kv.proto")
+    _protoc(f"--python_out={out}", f"--grpc_python_out={out}", f"--plugin=protoc-gen-grpc_python={plugin}",
+            *(f"annulus/{name}/v1/{name}.proto" for name in services))
     sys.path.insert(0, out)
     try:
-        return (importlib.import_module("annulus.kv.v1.kv_pb2"),
-                importlib.import_module("annulus.kv.v1.kv_pb2_grpc"))
+        return {name: tuple(importlib.import_module(f"annulus.{name}.v1.{name}_{suffix}")
+                            for suffix in ("pb2", "pb2_grpc")) for name in services}
     finally:
         sys.path.remove(out)
         shutil.rmtree(out, ignore_errors=True)

@@ -46,6 +46,7 @@ absl::Status TakeWriteOptions(pb::WriteOptions* options, WriteRequest* out) {
   out->request_id = std::move(*options->mutable_request_id());
   out->ttl_ms = options->ttl_ms();
   out->explain = options->explain();
+  if (options->has_sloppy()) out->sloppy = options->sloppy();
   absl::Status status = ToReplicas(options->consistency(), options->w(), &out->w);
   // Refused before anything was sent, so a write says that, too.
   if (!status.ok()) {
@@ -146,6 +147,7 @@ absl::StatusOr<GetRequest> TakeGet(pb::GetRequest* request) {
     if (!status.ok()) return status;
     out.at_least = std::move(*options->mutable_at_least());
     out.explain = options->explain();
+    if (options->has_sloppy()) out.sloppy = options->sloppy();
   }
   return out;
 }

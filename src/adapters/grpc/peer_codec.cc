@@ -88,12 +88,16 @@ void EncodeRequest(PeerRequest request, pb::Request* out) {
                    to->set_acks_required(from.acks_required);
                    to->set_expires_us(from.expires.micros);
                    to->set_explain(from.explain);
+                   to->set_sloppy(from.sloppy);
+                   to->set_fallback_for(from.fallback_for.value());
                  },
                  [&](ReplicateRequest&& from) {
                    pb::Replicate* to = out->mutable_replicate();
                    EncodeItem(std::move(from.item), to->mutable_item());
                    to->set_record(std::move(from.record));
                    to->set_epoch(from.epoch.value());
+                   to->set_hint_for(from.hint_for.value());
+                   to->set_counted(from.counted);
                  },
                  [&](ReadRequest&& from) {
                    pb::Read* to = out->mutable_read();
@@ -154,6 +158,8 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.acks_required = from->acks_required();
       to.expires = WallTime{from->expires_us()};
       to.explain = from->explain();
+      to.sloppy = from->sloppy();
+      to.fallback_for = NodeId(from->fallback_for());
       return to;
     }
     case pb::Request::kReplicate: {
@@ -162,6 +168,8 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.item = DecodeItem(from->mutable_item());
       to.record = std::move(*from->mutable_record());
       to.epoch = Epoch(from->epoch());
+      to.hint_for = NodeId(from->hint_for());
+      to.counted = from->counted();
       return to;
     }
     case pb::Request::kRead: {
@@ -255,6 +263,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             if (from.record.has_value()) to->set_record(*std::move(from.record));
             to->set_digest(from.digest);
             to->set_epoch(from.epoch.value());
+            to->set_rebuilding(from.rebuilding);
           },
           [&](RangeReply&& from) {
             pb::RangeReply* to = out->mutable_range();
@@ -347,6 +356,7 @@ PeerResult DecodeReply(pb::Reply* reply) {
       if (from->has_record()) to.record = std::move(*from->mutable_record());
       to.digest = from->digest();
       to.epoch = Epoch(from->epoch());
+      to.rebuilding = from->rebuilding();
       return to;
     }
     case pb::Reply::kRange: {

@@ -86,7 +86,9 @@ TEST(PeerCodec, PassesForward) {
                                                      .request_id = SomeRequestId(),
                                                      .acks_required = 2,
                                                      .expires = WallTime{-5},
-                                                     .explain = true});
+                                                     .explain = true,
+                                                     .sloppy = false,
+                                                     .fallback_for = NodeId(9)});
   EXPECT_EQ(request.item, (Item{"b", kRaw, "s"}));
   EXPECT_EQ(request.value, kRaw);
   EXPECT_TRUE(request.tombstone);
@@ -96,6 +98,8 @@ TEST(PeerCodec, PassesForward) {
   EXPECT_EQ(request.acks_required, 2u);
   EXPECT_EQ(request.expires, WallTime{-5});
   EXPECT_TRUE(request.explain);
+  EXPECT_FALSE(request.sloppy);
+  EXPECT_EQ(request.fallback_for, NodeId(9));
 
   ForwardReply reply{.dot = {ActorId(1), 2},
                      .context = SomeVector(),
@@ -119,11 +123,16 @@ TEST(PeerCodec, PassesForward) {
 }
 
 TEST(PeerCodec, PassesReplicate) {
-  const ReplicateRequest request =
-      Pass(ReplicateRequest{.item = {"b", "k", ""}, .record = kRaw, .epoch = Epoch(8)});
+  const ReplicateRequest request = Pass(ReplicateRequest{.item = {"b", "k", ""},
+                                                         .record = kRaw,
+                                                         .epoch = Epoch(8),
+                                                         .hint_for = NodeId(7),
+                                                         .counted = false});
   EXPECT_EQ(request.item, (Item{"b", "k", ""}));
   EXPECT_EQ(request.record, kRaw);
   EXPECT_EQ(request.epoch, Epoch(8));
+  EXPECT_EQ(request.hint_for, NodeId(7));
+  EXPECT_FALSE(request.counted);
   EXPECT_TRUE(PassReply(ReplicateReply{.durable = true}).durable);
   EXPECT_FALSE(PassReply(ReplicateReply{.durable = false}).durable);
 }
@@ -134,12 +143,13 @@ TEST(PeerCodec, PassesRead) {
   EXPECT_EQ(request.item, (Item{"b", "k", "s"}));
   EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
 
-  ReadReply reply =
-      PassReply(ReadReply{.found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2)});
+  ReadReply reply = PassReply(ReadReply{
+      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .rebuilding = true});
   EXPECT_TRUE(reply.found);
   EXPECT_EQ(reply.record, kRaw);
   EXPECT_EQ(reply.digest, ~0ull);
   EXPECT_EQ(reply.epoch, Epoch(2));
+  EXPECT_TRUE(reply.rebuilding);
   // An empty record is not the same as none.
   EXPECT_EQ(PassReply(ReadReply{.found = true, .record = ""}).record, "");
   EXPECT_EQ(PassReply(ReadReply{.found = true}).record, std::nullopt);

@@ -182,12 +182,16 @@ bool Layout::Owns(NodeId node, PartitionId partition) const {
   return std::find(owners.begin(), owners.end(), node) != owners.end();
 }
 
-std::vector<NodeId> Layout::PreferenceList(PartitionId partition) const {
-  std::vector<NodeId> list = Owners(partition);
-  auto append = [&list](NodeId node) {
+std::vector<NodeId> Layout::Fallbacks(PartitionId partition, size_t fallbacks_max) const {
+  const std::vector<NodeId>& owners = Owners(partition);
+  std::vector<NodeId> list;
+  const size_t size = std::min(fallbacks_max, members_.size() - owners.size());
+  auto append = [&](NodeId node) {
+    if (list.size() == size) return;
+    if (std::find(owners.begin(), owners.end(), node) != owners.end()) return;
     if (std::find(list.begin(), list.end(), node) == list.end()) list.push_back(node);
   };
-  for (size_t step = 1; step < owners_.size() && list.size() < members_.size(); ++step) {
+  for (size_t step = 1; step < owners_.size() && list.size() < size; ++step) {
     for (NodeId node : owners_[(partition.value() + step) % owners_.size()]) append(node);
   }
   // Those that own nothing, where there are more members than places.

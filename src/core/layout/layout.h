@@ -52,8 +52,9 @@ class Layout {
   // The partition's owners, min(N, members) of them; clients ask the first one first.
   const std::vector<NodeId>& Owners(PartitionId partition) const;
   bool Owns(NodeId node, PartitionId partition) const;
-  // The owners, then the other nodes in ring order: those that own the next partitions first.
-  std::vector<NodeId> PreferenceList(PartitionId partition) const;
+  // The other nodes in ring order, as many as wanted: those that own the next partitions first.
+  // With the owners before them they are the partition's preference list.
+  std::vector<NodeId> Fallbacks(PartitionId partition, size_t fallbacks_max = kMembersMax) const;
 
   // With a checksum. Anything short, malformed or altered is DATA_LOSS.
   Bytes Encode() const;

@@ -239,25 +239,25 @@ TEST(Layout, TheFailureOfANodeIsSharedByAllOthers) {
   }
 }
 
-TEST(Layout, APreferenceListIsTheOwnersThenTheNextOnesOnTheRing) {
+TEST(Layout, FallbacksAreTheOtherNodesTheNextOnesOnTheRingFirst) {
   const Layout layout = Formed(MembersOf(9));
   for (uint32_t p = 0; p < 256; ++p) {
-    const std::vector<NodeId> list = layout.PreferenceList(PartitionId(p));
-    const auto& owners = layout.Owners(PartitionId(p));
-    EXPECT_TRUE(std::equal(owners.begin(), owners.end(), list.begin()));
-    EXPECT_EQ(std::set(list.begin(), list.end()).size(), 9u);
-    EXPECT_EQ(list.size(), 9u);
+    const std::vector<NodeId> list = layout.Fallbacks(PartitionId(p));
+    EXPECT_EQ(list.size(), 6u);
+    EXPECT_EQ(std::set(list.begin(), list.end()).size(), 6u);
+    for (NodeId node : list) EXPECT_FALSE(layout.Owns(node, PartitionId(p)));
     std::vector<NodeId> next;
     for (NodeId node : layout.Owners(PartitionId((p + 1) % 256))) {
       if (!layout.Owns(node, PartitionId(p))) next.push_back(node);
     }
-    EXPECT_TRUE(std::equal(next.begin(), next.end(), list.begin() + 3));
+    EXPECT_TRUE(std::equal(next.begin(), next.end(), list.begin()));
+    EXPECT_EQ(layout.Fallbacks(PartitionId(p), 2), std::vector(list.begin(), list.begin() + 2));
   }
 }
 
-TEST(Layout, MembersWithoutAPartitionAreLastInEveryPreferenceList) {
-  const Layout layout = Formed(MembersOf(5), 1, 3);
-  EXPECT_EQ(layout.PreferenceList(PartitionId(0)).size(), 5u);
+TEST(Layout, FallbacksIncludeMembersWithoutAPartition) {
+  EXPECT_EQ(Formed(MembersOf(5), 1, 3).Fallbacks(PartitionId(0)).size(), 2u);
+  EXPECT_TRUE(Formed(MembersOf(3)).Fallbacks(PartitionId(0)).empty());
 }
 
 TEST(Layout, FindsMembersByIdAndName) {

@@ -1,96 +1,155 @@
 #include "core/quorum/read_quorum.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/planted.h"
 
 namespace annulus {
 
-ReadQuorum::ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates,
-                       VersionVector at_least)
+ReadQuorum::ReadQuorum(Item item, uint32_t required, Candidates candidates, VersionVector at_least)
     : item_(std::move(item)), required_(required), at_least_(std::move(at_least)) {
   ANNULUS_CHECK(required >= 1);
   if (PlantedBugs::Has(PlantedBug::kReadAnswersFromOne)) required_ = 1;
-  candidates_.reserve(candidates.size());
-  for (NodeId node : candidates) candidates_.push_back({.node = node});
+  for (NodeId node : candidates.owners) candidates_.push_back({node, Role::kOwner});
+  for (NodeId node : candidates.fallbacks) candidates_.push_back({node, Role::kFallback});
+  for (NodeId node : candidates.others) {
+    if (Find(node) == nullptr) candidates_.push_back({node, Role::kOther});
+  }
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::Start() { return NextAsks(); }
+std::vector<ReadQuorum::Ask> ReadQuorum::Start(absl::FunctionRef<bool(NodeId)> is_silent) {
+  for (Candidate& candidate : candidates_) candidate.unhealthy = is_silent(candidate.node);
+  return NextAsks();
+}
 
 std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
-  const uint32_t needed = Needed();
-  uint32_t expected = 0;
-  bool whole_expected = !whole_digests_.empty();
-  for (const Candidate& candidate : candidates_) {
-    if (Settled(candidate) || candidate.state == State::kAsked) ++expected;
-    if (candidate.state == State::kAsked && candidate.whole) whole_expected = true;
-  }
   std::vector<Ask> asks;
   // A digest that nothing here matches is worth nothing until its record is here too.
   for (Candidate& candidate : candidates_) {
-    if (expected >= needed) break;
     if (candidate.state != State::kDigest || Settled(candidate)) continue;
+    if (!everybody_ && Expected() >= required_) break;
     asks.push_back(Send(&candidate, /*whole=*/true));
-    ++expected;
   }
-  for (Candidate& candidate : candidates_) {
-    if (expected >= needed) break;
-    if (candidate.state != State::kUnasked) continue;
-    asks.push_back(Send(&candidate, !whole_expected));
-    whole_expected = true;
-    ++expected;
+  everybody_ |= settled() >= required_ && !merged_.vector.Covers(at_least_);
+  if (everybody_) {
+    AskEverybody(&asks);
+    return asks;
+  }
+  while (Expected() < required_) {
+    Candidate* next = NextUnasked();
+    if (next == nullptr) break;
+    asks.push_back(Send(next, !ExpectsWhole()));
   }
   return asks;
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
-  for (State wanted : {State::kUnasked, State::kFailed}) {
+void ReadQuorum::AskEverybody(std::vector<Ask>* asks) {
+  const bool all_settled = std::all_of(candidates_.begin(), candidates_.end(),
+                                       [&](const Candidate& c) { return Settled(c); });
+  if (all_settled && !owners_again_) {
+    owners_again_ = true;
     for (Candidate& candidate : candidates_) {
-      if (candidate.state != wanted) continue;
-      // The one that is silent may be the one that was to send the whole record.
-      return {Send(&candidate, whole_digests_.empty())};
+      if (candidate.role == Role::kOwner) candidate.state = State::kUnasked;
     }
   }
-  return {};
+  for (Candidate& candidate : candidates_) {
+    if (candidate.state == State::kUnasked) asks->push_back(Send(&candidate, /*whole=*/true));
+  }
+}
+
+std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
+  for (Candidate& candidate : candidates_) {
+    if (candidate.state == State::kAsked) candidate.state = State::kSilent;
+  }
+  Candidate* next = NextUnasked();
+  if (next == nullptr) {
+    // In turn: the one that fails at once must not be all that is asked.
+    for (Candidate& candidate : candidates_) {
+      if (candidate.state != State::kFailed) continue;
+      if (next == nullptr || candidate.asks < next->asks) next = &candidate;
+    }
+    if (next == nullptr) return {};
+  }
+  // The one that is silent may be the one that was to send the whole record.
+  return {Send(next, whole_digests_.empty())};
 }
 
 void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   Candidate* candidate = Find(node);
   if (candidate == nullptr || candidate->state == State::kWhole) return;
+  candidate->rebuilding = answer.rebuilding;
   if (answer.found && !answer.record.has_value()) {
     candidate->state = State::kDigest;
     candidate->digest = answer.digest;
     return;
   }
   candidate->state = State::kWhole;
+  candidate->digest = 0;
   if (!answer.found) return;
-  whole_digests_.push_back(DigestOf(item_, *answer.record));
+  candidate->digest = DigestOf(item_, *answer.record);
+  stamp_ = whole_digests_.empty() ? answer.epoch : std::min(stamp_, answer.epoch);
+  whole_digests_.push_back(candidate->digest);
   Merge(&merged_, *answer.record);
 }
 
 void ReadQuorum::Fail(NodeId node) {
   Candidate* candidate = Find(node);
-  if (candidate != nullptr && candidate->state == State::kAsked) candidate->state = State::kFailed;
-}
-
-uint32_t ReadQuorum::Needed() const {
-  if (settled() < required_ || merged_.vector.Covers(at_least_)) return required_;
-  return static_cast<uint32_t>(candidates_.size());
+  if (candidate == nullptr) return;
+  if (candidate->state == State::kAsked || candidate->state == State::kSilent) {
+    candidate->state = State::kFailed;
+  }
 }
 
 Verdict ReadQuorum::verdict() const {
-  const uint32_t needed = Needed();
-  if (settled() >= needed) return Verdict::kWon;
-  size_t failed = 0;
-  for (const Candidate& candidate : candidates_) failed += candidate.state == State::kFailed;
-  return candidates_.size() - failed < needed ? Verdict::kLost : Verdict::kPending;
+  if (settled() >= required_) {
+    if (merged_.vector.Covers(at_least_)) return Verdict::kWon;
+    bool failed = false;
+    for (const Candidate& candidate : candidates_) {
+      if (candidate.state == State::kFailed) {
+        failed = true;
+      } else if (!Settled(candidate)) {
+        return Verdict::kPending;
+      }
+    }
+    if (failed) return Verdict::kLost;
+    return owners_again_ ? Verdict::kWon : Verdict::kPending;
+  }
+  uint32_t possible = 0;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.role == Role::kOther) continue;
+    possible += candidate.state != State::kFailed;
+  }
+  return possible < required_ ? Verdict::kLost : Verdict::kPending;
 }
 
 uint32_t ReadQuorum::settled() const {
-  return static_cast<uint32_t>(
-      std::count_if(candidates_.begin(), candidates_.end(),
-                    [&](const Candidate& candidate) { return Settled(candidate); }));
+  uint32_t owners = 0;
+  uint32_t fallbacks = 0;
+  bool owners_are_over = true;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.role == Role::kFallback) fallbacks += Settled(candidate);
+    if (candidate.role != Role::kOwner) continue;
+    if (Settled(candidate)) {
+      owners += !candidate.rebuilding || PlantedBugs::Has(PlantedBug::kRebuildingCountsForReads);
+    } else if (candidate.state != State::kFailed && candidate.state != State::kSilent &&
+               !(candidate.unhealthy && candidate.state == State::kUnasked)) {
+      owners_are_over = false;
+    }
+  }
+  return owners + (owners_are_over ? fallbacks : 0);
+}
+
+std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
+  const uint64_t merged = DigestOf(item_, merged_);
+  std::vector<NodeId> owners;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.role != Role::kOwner) continue;
+    if (candidate.state != State::kWhole && candidate.state != State::kDigest) continue;
+    if ((candidate.digest == merged) == level) owners.push_back(candidate.node);
+  }
+  return owners;
 }
 
 bool ReadQuorum::Settled(const Candidate& candidate) const {
@@ -100,9 +159,45 @@ bool ReadQuorum::Settled(const Candidate& candidate) const {
          whole_digests_.end();
 }
 
+uint32_t ReadQuorum::Expected() const {
+  uint32_t expected = 0;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.role == Role::kOther || candidate.rebuilding) continue;
+    expected += candidate.state == State::kAsked || Settled(candidate);
+  }
+  return expected;
+}
+
+bool ReadQuorum::ExpectsWhole() const {
+  if (!whole_digests_.empty()) return true;
+  return std::any_of(candidates_.begin(), candidates_.end(), [](const Candidate& candidate) {
+    return candidate.state == State::kAsked && candidate.whole;
+  });
+}
+
+ReadQuorum::Candidate* ReadQuorum::NextUnasked() {
+  // Owners that answer these days, then fallbacks that do, then owners that may again.
+  auto next = [&](Role role, bool unhealthy) -> Candidate* {
+    for (Candidate& candidate : candidates_) {
+      if (candidate.role == role && candidate.unhealthy == unhealthy &&
+          candidate.state == State::kUnasked) {
+        return &candidate;
+      }
+    }
+    return nullptr;
+  };
+  for (auto [role, unhealthy] : {std::pair(Role::kOwner, false), std::pair(Role::kFallback, false),
+                                 std::pair(Role::kOwner, true), std::pair(Role::kFallback, true)}) {
+    if (Candidate* candidate = next(role, unhealthy); candidate != nullptr) return candidate;
+  }
+  return nullptr;
+}
+
 ReadQuorum::Ask ReadQuorum::Send(Candidate* candidate, bool whole) {
-  candidate->state = State::kAsked;
+  // Who is known to be silent is not waited for.
+  candidate->state = candidate->unhealthy ? State::kSilent : State::kAsked;
   candidate->whole = whole;
+  ++candidate->asks;
   return {candidate->node, whole};
 }
 

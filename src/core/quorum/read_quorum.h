@@ -4,30 +4,37 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/strong_id.h"
 #include "core/quorum/ack_quorum.h"
 #include "core/version/record.h"
 
 namespace annulus {
 
-// What one replica said to a read.
+// What one node said to a read.
 struct ReplicaAnswer {
   bool found = false;
   std::optional<Record> record;  // Absent where only the digest was sent.
   uint64_t digest = 0;
-  Epoch epoch;
+  Epoch epoch;              // The stamp.
+  bool rebuilding = false;  // It may lack anything: its answer is merged, and counts for nothing.
 };
 
-// Decides whom a read asks, for what, and when it has enough. It has no socket and no timer:
+// Decides whom a read asks, for what, when it has enough, and whom to repair. It has no socket and
+// no timer:
 //
 //   for (Ask ask : quorum.Start()) send(ask)
 //   on an answer or a failure: quorum.Answer / Fail, then send what NextAsks() says
 //   on a silence that lasts:   send what Hedge() says
-//   until quorum.verdict() is not kPending, then merged()
+//   until quorum.verdict() is not kPending, then merged(), and Lacking()
 //
-// A replica counts once it is settled: its whole record is here, or it has none, or its digest
-// equals that of a whole record that is here. The first one asked sends its record whole whatever
-// its size, the others only small ones; where a large one differs, it is asked again for the whole.
+// A node has settled once its whole record is here, or it has none, or its digest equals that of a
+// whole record that is here. The first one asked sends its record whole whatever its size, the
+// others only small ones; where a large one differs, it is asked again for the whole.
+//
+// Owners that have settled count toward R. Fallbacks are asked in the place of owners that do not
+// answer; what they keep is merged, and counts only once every owner has settled, failed or been
+// silent (DESIGN section 7).
 class ReadQuorum {
  public:
   struct Ask {
@@ -35,16 +42,23 @@ class ReadQuorum {
     bool whole = false;  // The whole record, whatever its size.
     bool operator==(const Ask&) const = default;
   };
+  // In the order in which they should be asked.
+  struct Candidates {
+    std::vector<NodeId> owners;
+    std::vector<NodeId> fallbacks;  // None where the read is not sloppy.
+    std::vector<NodeId> others;     // Those and all further members: they may keep hints.
+  };
 
-  // Candidates in the order in which they should be asked. `at_least` is what the client has seen:
-  // where `required` replicas do not cover it, all are asked until what they hold together does;
-  // when all have settled and none has it, it was reaped, and the answer stands. REQUIRES: required
-  // >= 1.
-  ReadQuorum(Item item, uint32_t required, std::vector<NodeId> candidates,
-             VersionVector at_least = {});
+  // `at_least` is what the client has seen: where what R nodes hold does not cover it, everybody is
+  // asked, then the owners once more (a hint may have reached them meanwhile), until what they hold
+  // together does; when all have settled and none has it, it was reaped, and the answer stands.
+  // REQUIRES: required >= 1.
+  ReadQuorum(Item item, uint32_t required, Candidates candidates, VersionVector at_least = {});
 
-  std::vector<Ask> Start();
-  // Asks one more than needed, if there is one; the unasked in their order, then the failed again.
+  // `is_silent`: the owner does not answer these days; a fallback is asked at once.
+  std::vector<Ask> Start(absl::FunctionRef<bool(NodeId)> is_silent);
+  // Asks one more: an owner that was not asked, or a fallback, or one that failed again. Who has
+  // not answered so far is taken for silent.
   std::vector<Ask> Hedge();
   // What is missing for the quorum, beyond what is under way.
   std::vector<Ask> NextAsks();
@@ -53,23 +67,38 @@ class ReadQuorum {
   void Fail(NodeId node);
   // kLost: too many failed, unless Hedge gives them another chance.
   Verdict verdict() const;
+  // How many count.
   uint32_t settled() const;
-  // All that was sent whole, merged.
+  // All that was sent whole, merged, and its stamp: the lowest of what was merged.
   const Record& merged() const { return merged_; }
+  Epoch stamp() const { return stamp_; }
+
+  // Owners that have answered with less than merged(), and those that hold just that.
+  std::vector<NodeId> Lacking() const { return OwnersThatAre(/*level=*/false); }
+  std::vector<NodeId> Level() const { return OwnersThatAre(/*level=*/true); }
 
  private:
-  enum class State : uint8_t { kUnasked, kAsked, kDigest, kWhole, kFailed };
+  enum class State : uint8_t { kUnasked, kAsked, kSilent, kDigest, kWhole, kFailed };
+  enum class Role : uint8_t { kOwner, kFallback, kOther };
   struct Candidate {
     NodeId node;
+    Role role = Role::kOwner;
     State state = State::kUnasked;
-    bool whole = false;  // Was last asked for its whole record.
-    uint64_t digest = 0;
+    bool unhealthy = false;  // Did not answer in the time before this read.
+    bool whole = false;      // Was last asked for its whole record.
+    bool rebuilding = false;
+    uint32_t asks = 0;
+    uint64_t digest = 0;  // Of what it holds; 0: nothing.
   };
 
   static Ask Send(Candidate* candidate, bool whole);
+  std::vector<NodeId> OwnersThatAre(bool level) const;
   bool Settled(const Candidate& candidate) const;
-  // How many must settle, as things stand.
-  uint32_t Needed() const;
+  // How many count, or will if those that were asked answer.
+  uint32_t Expected() const;
+  bool ExpectsWhole() const;
+  void AskEverybody(std::vector<Ask>* asks);
+  Candidate* NextUnasked();
   Candidate* Find(NodeId node);
 
   Item item_;
@@ -77,7 +106,10 @@ class ReadQuorum {
   std::vector<Candidate> candidates_;
   std::vector<uint64_t> whole_digests_;
   Record merged_;
+  Epoch stamp_;
   VersionVector at_least_;
+  bool everybody_ = false;     // Was asked, for at_least,
+  bool owners_again_ = false;  // and then the owners once more.
 };
 
 }  // namespace annulus

@@ -7,7 +7,7 @@ namespace {
 
 using Asks = std::vector<ReadQuorum::Ask>;
 
-const NodeId kA{1}, kB{2}, kC{3};
+const NodeId kA{1}, kB{2}, kC{3}, kF{4}, kG{5};
 const Item kItem{"default", "k", ""};
 
 Record RecordWith(std::initializer_list<uint64_t> counters) {
@@ -28,16 +28,18 @@ ReplicaAnswer Digest(const Record& record) {
 }
 ReplicaAnswer Nothing() { return {.found = false, .epoch = Epoch{1}}; }
 
+bool Nobody(NodeId) { return false; }
+
 TEST(ReadQuorum, AsksAsManyAsItNeedsAndOneOfThemForTheWholeRecord) {
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  EXPECT_EQ(quorum.Start(), (Asks{{kA, true}, {kB, false}}));
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  EXPECT_EQ(quorum.Start(Nobody), (Asks{{kA, true}, {kB, false}}));
   EXPECT_EQ(quorum.NextAsks(), Asks{});
 }
 
 TEST(ReadQuorum, AnEqualDigestSettles) {
   const Record record = RecordWith({1});
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  quorum.Start();
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
   quorum.Answer(kB, Digest(record));
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
   quorum.Answer(kA, Whole(record));
@@ -46,8 +48,8 @@ TEST(ReadQuorum, AnEqualDigestSettles) {
 }
 
 TEST(ReadQuorum, ADigestThatDiffersIsAskedForTheWhole) {
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  quorum.Start();
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
   quorum.Answer(kA, Whole(RecordWith({1})));
   quorum.Answer(kB, Digest(RecordWith({1, 2})));
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
@@ -58,8 +60,8 @@ TEST(ReadQuorum, ADigestThatDiffersIsAskedForTheWhole) {
 }
 
 TEST(ReadQuorum, AFailureAsksTheNextAndForTheWholeIfThatIsMissing) {
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  quorum.Start();
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
   quorum.Fail(kA);
   EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, true}}));
   quorum.Fail(kB);
@@ -68,9 +70,21 @@ TEST(ReadQuorum, AFailureAsksTheNextAndForTheWholeIfThatIsMissing) {
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
 }
 
+TEST(ReadQuorum, ThoseThatFailedAreAskedAgainInTurn) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
+  quorum.Answer(kA, Nothing());
+  quorum.Fail(kB);
+  quorum.NextAsks();
+  quorum.Fail(kC);
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kB, true}}));
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kC, true}}));
+}
+
 TEST(ReadQuorum, NothingThereIsAnAnswer) {
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  quorum.Start();
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
   quorum.Answer(kA, Nothing());
   quorum.Answer(kA, Nothing());
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
@@ -80,8 +94,8 @@ TEST(ReadQuorum, NothingThereIsAnAnswer) {
 }
 
 TEST(ReadQuorum, ASilenceAsksOneMore) {
-  ReadQuorum quorum(kItem, 2, {kA, kB, kC});
-  quorum.Start();
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
   EXPECT_EQ(quorum.Hedge(), (Asks{{kC, true}}));
   EXPECT_EQ(quorum.Hedge(), Asks{});
   quorum.Answer(kB, Whole(RecordWith({1})));
@@ -91,8 +105,8 @@ TEST(ReadQuorum, ASilenceAsksOneMore) {
 
 TEST(ReadQuorum, WhatTheClientHasSeenIsAskedForUntilItIsThere) {
   const Record seen = RecordWith({1, 2});
-  ReadQuorum quorum(kItem, 1, {kA, kB, kC}, seen.vector);
-  EXPECT_EQ(quorum.Start().size(), 1u);
+  ReadQuorum quorum(kItem, 1, {.owners = {kA, kB, kC}}, seen.vector);
+  EXPECT_EQ(quorum.Start(Nobody).size(), 1u);
   quorum.Answer(kA, Whole(RecordWith({1})));
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
   EXPECT_EQ(quorum.NextAsks().size(), 2u);
@@ -103,15 +117,79 @@ TEST(ReadQuorum, WhatTheClientHasSeenIsAskedForUntilItIsThere) {
 
 TEST(ReadQuorum, WhatNoOwnerHasWasReapedAndOneThatFailsMayHaveIt) {
   const Record seen = RecordWith({1, 2});
-  ReadQuorum quorum(kItem, 1, {kA, kB}, seen.vector);
-  quorum.Start();
+  ReadQuorum quorum(kItem, 1, {.owners = {kA, kB}}, seen.vector);
+  quorum.Start(Nobody);
   quorum.Answer(kA, Nothing());
   quorum.NextAsks();
   quorum.Fail(kB);
   EXPECT_EQ(quorum.verdict(), Verdict::kLost);
   quorum.Hedge();
   quorum.Answer(kB, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);  // A hint may have reached them meanwhile.
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kA, true}, {kB, true}}));
+  quorum.Answer(kA, Nothing());
+  quorum.Answer(kB, Nothing());
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
+TEST(ReadQuorum, AHintOfAnybodyCoversWhatTheClientHasSeen) {
+  const Record seen = RecordWith({1, 2});
+  ReadQuorum quorum(kItem, 1, {.owners = {kA}, .fallbacks = {kF}, .others = {kF, kG}}, seen.vector);
+  quorum.Start(Nobody);
+  quorum.Answer(kA, Nothing());
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kF, true}, {kG, true}}));
+  quorum.Answer(kF, Nothing());
+  quorum.Answer(kG, Whole(seen));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), seen);
+}
+
+TEST(ReadQuorum, AFallbackStandsInForAnOwnerThatFailed) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}, .fallbacks = {kF}});
+  EXPECT_EQ(quorum.Start(Nobody), (Asks{{kA, true}, {kB, false}}));
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kF, false}}));
+  quorum.Answer(kF, Whole(RecordWith({2})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kA, Whole(RecordWith({1})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), RecordWith({1, 2}));
+  EXPECT_EQ(quorum.Lacking(), std::vector{kA});
+}
+
+TEST(ReadQuorum, AFallbackDoesNotCountWhileAnOwnerMayAnswer) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}, .fallbacks = {kF}});
+  quorum.Start([](NodeId node) { return node == kC; });
+  quorum.Answer(kA, Nothing());
+  quorum.Answer(kF, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Hedge();  // From now on kB is taken for silent, as kC is from the start.
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
+TEST(ReadQuorum, AStrictReadAsksOwnersThatAreSilentToo) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}});
+  EXPECT_EQ(quorum.Start([](NodeId node) { return node == kB; }), (Asks{{kA, true}, {kB, false}}));
+  quorum.Answer(kA, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kB, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
+TEST(ReadQuorum, AnOwnerThatIsRebuildingIsMergedAndDoesNotCount) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});
+  quorum.Start(Nobody);
+  ReplicaAnswer rebuilding = Whole(RecordWith({1}));
+  rebuilding.rebuilding = true;
+  quorum.Answer(kA, rebuilding);
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, false}}));
+  quorum.Answer(kB, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kC, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), RecordWith({1}));
+  EXPECT_EQ(quorum.Lacking(), (std::vector{kB, kC}));
+  EXPECT_EQ(quorum.Level(), std::vector{kA});
 }
 
 }  // namespace

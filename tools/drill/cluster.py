@@ -1,0 +1,137 @@
+"""What a drill can ask of a cluster, local or Compose."""
+
+import abc
+import contextlib
+import time
+import urllib.request
+
+import rpc
+
+READY_SECONDS = 60
+
+
+class Unavailable(Exception):
+    """This cluster, or this machine, cannot do what was asked; says why."""
+
+
+class Cluster(abc.ABC):
+    """Five nodes and two coordinators, started with --enable-faults."""
+
+    nodes = [f"node-{i}" for i in range(1, 6)]
+    coordinators = ["coordinator-1", "coordinator-2"]
+
+    @abc.abstractmethod
+    def up(self):
+        """Starts everything and waits until it is ready."""
+
+    @abc.abstractmethod
+    def down(self):
+        """Ends everything that up() started, and removes its data."""
+
+    @abc.abstractmethod
+    def client_address(self, name):
+        """host:port of the process for clients, from where the drill runs."""
+
+    @abc.abstractmethod
+    def http_address(self, name):
+        """The same for HTTP."""
+
+    @abc.abstractmethod
+    def run_cli(self, *arguments, timeout=60):
+        """Runs `annulus` against both coordinators; returns (exit code, output)."""
+
+    # --- what is done to a process, each ended by its counterpart or by heal() ------------------------
+
+    @abc.abstractmethod
+    def kill(self, name):
+        """kill -9."""
+
+    @abc.abstractmethod
+    def start(self, name):
+        """Starts it again after a kill; does not wait."""
+
+    @abc.abstractmethod
+    def pause(self, name):
+        """It stands still, and its connections with it."""
+
+    @abc.abstractmethod
+    def resume(self, name):
+        """Ends pause()."""
+
+    @abc.abstractmethod
+    def drop_packets(self, name):
+        """Its packets vanish, without a word to anyone."""
+
+    @abc.abstractmethod
+    def pass_packets(self, name):
+        """Ends drop_packets()."""
+
+    @abc.abstractmethod
+    def move(self, name):
+        """Starts it after a kill, with the same data, at another address."""
+
+    @abc.abstractmethod
+    def limit(self, name, cpus=None, memory_bytes=None):
+        """Limits it to so much; None: no limit."""
+
+    def disconnect(self, name):
+        """Takes it off the network."""
+        raise Unavailable("only containers have a network of their own")
+
+    def connect(self, name):
+        """Ends disconnect()."""
+        raise Unavailable("only containers have a network of their own")
+
+    @abc.abstractmethod
+    def heal(self):
+        """Ends every fault and starts what was killed."""
+
+    @abc.abstractmethod
+    def log_tail(self, name):
+        """The process's last words."""
+
+    # --- what all clusters share ----------------------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def processes(self):
+        return [*self.nodes, *self.coordinators]
+
+    def is_ready(self, name):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://{self.http_address(name)}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def wait_ready(self, *names, seconds=READY_SECONDS):
+        deadline = time.monotonic() + seconds
+        for name in names:
+            while not self.is_ready(name):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"{name} is not ready after {seconds} s:\n{self.log_tail(name)}")
+                time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def admin(self, name):
+        with rpc.channel(self.client_address(name)) as channel:
+            yield rpc.admin_grpc.AdminStub(channel)
+
+    def status(self, name):
+        with self.admin(name) as admin:
+            return admin.Status(rpc.admin.StatusRequest(), timeout=5)
+
+    def set_faults(self, name, *faults):
+        """rpc.admin.Fault messages, in place of all that were set before."""
+        with self.admin(name) as admin:
+            admin.SetFaults(rpc.admin.SetFaultsRequest(clear=True, faults=faults), timeout=5)
