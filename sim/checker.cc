@@ -13,11 +13,19 @@ namespace {
 
 constexpr uint32_t kReplicasMax = 7;
 
+// The life of a value that some owner holds.
+enum class Stage : uint8_t {
+  kUnheld,
+  kMust,    // A read that is wide enough must show it.
+  kFading,  // It may have been replaced: until a strict read misses it, it may be shown.
+  kGone,    // Such a read has.
+};
+
 // What is known of one value while the sweep goes forward in time. "Owners" are those of the
 // answers' acks.primaries: fallbacks are no part of any overlap.
 struct ValueState {
   bool maybe_replaced = false;
-  bool must = false;  // In the list of what a wide enough read must show.
+  Stage stage = Stage::kUnheld;
   // How many owners hold it for certain: those that acknowledged it, or of a read that showed it.
   uint32_t held_by = 0;
   // First acknowledgement of a write over it, by how many owners; kForever where there is none.
@@ -53,6 +61,7 @@ class KeyChecker {
   struct OpenRead {
     size_t index;
     std::vector<WriteId> must;
+    std::vector<WriteId> fading;
   };
 
   void Fail(Rule rule, WriteId write, std::string text) {
@@ -63,6 +72,8 @@ class KeyChecker {
   void BeginRead(size_t index);
   void EndRead(size_t index);
   void Must(WriteId id, uint32_t held_by);
+  void Fade(WriteId id);
+  void NoteGone(const ReadOp& read, WriteId id);
   void CheckShown(const ReadOp& read, WriteId id);
   void CheckElements(const ReadOp& read);
   void CheckStatus(WriteId id, absl::StatusCode code, const std::string& error);
@@ -84,6 +95,7 @@ class KeyChecker {
   CheckResult* result_;
 
   std::vector<WriteId> must_;
+  std::vector<WriteId> fading_;
   std::vector<OpenRead> open_reads_;
   uint32_t open_blind_deletes_ = 0;
   Instant last_blind_end_ = Instant::min();
@@ -156,9 +168,18 @@ void KeyChecker::Must(WriteId id, uint32_t held_by) {
   if (open_blind_deletes_ > 0 || last_blind_end_ >= history_.write(id).invoked) {
     state.maybe_replaced = true;
   }
-  if (state.maybe_replaced || state.must) return;
-  state.must = true;
-  must_.push_back(id);
+  if (state.maybe_replaced) {
+    Fade(id);
+  } else if (state.stage == Stage::kUnheld) {
+    state.stage = Stage::kMust;
+    must_.push_back(id);
+  }
+}
+
+void KeyChecker::Fade(WriteId id) {
+  if (states_[id].stage >= Stage::kFading) return;
+  states_[id].stage = Stage::kFading;
+  fading_.push_back(id);
 }
 
 void KeyChecker::BeginRead(size_t index) {
@@ -167,10 +188,16 @@ void KeyChecker::BeginRead(size_t index) {
   OpenRead& open = open_reads_.emplace_back();
   open.index = index;
   std::erase_if(must_, [&](WriteId id) {
+    if (states_[id].maybe_replaced) Fade(id);
     return states_[id].maybe_replaced || MayExpireFrom(history_.write(id)) <= read.invoked;
   });
+  std::erase_if(fading_, [&](WriteId id) { return states_[id].stage == Stage::kGone; });
   for (const WriteId id : must_) {
     if (Overlaps(read, states_[id].held_by)) open.must.push_back(id);
+  }
+  if (read.sloppy || read.of_scan) return;
+  for (const WriteId id : fading_) {
+    if (Overlaps(read, states_[id].held_by)) open.fading.push_back(id);
   }
 }
 
@@ -206,6 +233,7 @@ void KeyChecker::EndRead(size_t index) {
                        ", no context covered it, and a later read of ", read.r, " misses it"));
     }
   }
+  for (const WriteId id : open->fading) NoteGone(read, id);
   open_reads_.erase(open);
   CheckAtLeast(read);
 
@@ -216,6 +244,17 @@ void KeyChecker::EndRead(size_t index) {
   result_->siblings_max = std::max(result_->siblings_max, static_cast<uint32_t>(read.shown.size()));
   for (const WriteId id : read.shown) CheckShown(read, id);
   if (read.final && history_.keys()[key_].is_counter) CheckElements(read);
+}
+
+// What a strict read must have met and does not show was replaced, and the read has made that
+// durable at as many owners as it asked: no later one may show it again (two in a row never go back
+// in time).
+void KeyChecker::NoteGone(const ReadOp& read, WriteId id) {
+  if (read.more || MayExpireFrom(history_.write(id)) <= read.returned) return;
+  if (std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end()) return;
+  Instant& at = states_[id].replaced_at[read.r];
+  at = std::min(at, read.returned);
+  states_[id].stage = Stage::kGone;
 }
 
 void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
@@ -237,10 +276,11 @@ void KeyChecker::CheckShown(const ReadOp& read, WriteId id) {
       ++result_->exempted;
     } else {
       Fail(Rule::kReturned, id,
-           absl::StrCat("v", id, " is shown by ", read.final ? "the last read" : "a read of ",
-                        read.final ? "" : absl::StrCat(read.r),
-                        ", although a write over it was acknowledged by ", w, ", such as v",
-                        state.replaced_by));
+           absl::StrCat("v", id, " is shown by ",
+                        read.final ? "the last read" : absl::StrCat("a read of ", read.r),
+                        ", although a write over it was acknowledged by ", w,
+                        ", or a read of so many had not shown it any more",
+                        state.replaced_by == 0 ? "" : absl::StrCat(": v", state.replaced_by)));
     }
     break;
   }

@@ -17,6 +17,10 @@ namespace annulus::sim {
 // only what such a write had replaced before. Unknown writes are open for ever: they may take
 // effect at any time after they began, or never.
 //
+// Two strict reads (sloppy=false) in a row never go back in time: what one has shown, so many
+// owners hold durably as it asked, and what it must have met and did not show is gone from so many.
+// Sloppy reads need show nothing, but for their at_least.
+//
 // A value that expires may be missing from a moment on that lies its time to live after the write
 // began, less twice the error of the clocks; and must not be shown when so much more time has
 // passed since its acknowledgement. In between the clocks decide, which are not looked at.

@@ -277,6 +277,19 @@ TEST_F(CheckerTest, ASloppyReadNeedNotSeeButTheLastReadMust) {
   EXPECT_THAT(Broken(), ElementsAre(Rule::kLost));
 }
 
+TEST_F(CheckerTest, TwoStrictReadsInARowDoNotGoBackInTime) {
+  const WriteId a = Put(0, 1, 2);
+  const WriteId b = Failed(2, 3, Outcome::kUnknown, {a});
+  Get(4, 5, 2, {b});
+  Get(6, 7, 1, {a});  // Of one, who may not have heard of it.
+  LastRead({b});
+  EXPECT_THAT(Broken(), IsEmpty());
+  Get(8, 9, 2, {a, b});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  Get(10, 11, 2, {});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned, Rule::kMissed));
+}
+
 TEST_F(CheckerTest, APartOfAnItemNeedNotShowTheRest) {
   const WriteId a = Put(0, 1, 2);
   const WriteId b = Put(0, 1, 2);

@@ -98,6 +98,7 @@ void SimProcess::Crash(CrashKind kind) {
   world->Trace(TraceKind::kProcess, index_, 3);
   if (kind == CrashKind::kMachine) transport_->DieSilently();
   std::map<uint64_t, absl::AnyInvocable<void(absl::Status)>> waiting = std::exchange(waiting_, {});
+  if (node_ != nullptr) past_.push_back(node_->Status());
   // First the loop: from here on nothing of the process runs, whatever its parts do as they go.
   loop_->Kill();
   node_.reset();
@@ -113,6 +114,12 @@ void SimProcess::Crash(CrashKind kind) {
                        Outcome::kUnknown));
     });
   }
+}
+
+std::vector<StatusView> SimProcess::Lives() const {
+  std::vector<StatusView> lives = past_;
+  if (node_ != nullptr) lives.push_back(node_->Status());
+  return lives;
 }
 
 void SimProcess::Pause() {
@@ -216,19 +223,29 @@ bool Cluster::WaitReady(Duration limit) {
   return true;
 }
 
-std::vector<int> Cluster::OwnersOf(const Item& item) {
+const Layout& Cluster::SomeLayout() const {
   const Layout* layout = nullptr;
   for (const std::unique_ptr<SimProcess>& process : processes_) {
     if (process->ready()) layout = process->node()->layout();
   }
   ANNULUS_CHECK(layout != nullptr);
+  return *layout;
+}
+
+int Cluster::NumberOf(NodeId id) const {
+  const Member* member = SomeLayout().FindMember(id);
+  for (const std::unique_ptr<SimProcess>& process : processes_) {
+    if (member != nullptr && process->name() == member->name) return process->index();
+  }
+  return 0;
+}
+
+std::vector<int> Cluster::OwnersOf(const Item& item) const {
+  const Layout& layout = SomeLayout();
   std::vector<int> owners;
-  for (NodeId id :
-       layout->Owners(PartitionOf(RingHash(item.bucket, item.key), layout->partitions()))) {
-    const Member* member = layout->FindMember(id);
-    for (const std::unique_ptr<SimProcess>& process : processes_) {
-      if (process->name() == member->name) owners.push_back(process->index());
-    }
+  for (const NodeId id :
+       layout.Owners(PartitionOf(RingHash(item.bucket, item.key), layout.partitions()))) {
+    owners.push_back(NumberOf(id));
   }
   return owners;
 }
@@ -418,6 +435,11 @@ absl::StatusOr<GetAnswer> Client::GetAtLeast(std::string key, Bytes context) {
 absl::StatusOr<ScanPage> Client::Scan(ScanRequest request) {
   return RunToItsEnd(&cluster_->world(), &tasks_,
                      line_.Scan(process_, std::move(request), timeout_));
+}
+
+absl::StatusOr<GetAnswer> Client::Read(GetRequest request) {
+  return RunToItsEnd(&cluster_->world(), &tasks_,
+                     line_.Get(process_, std::move(request), timeout_));
 }
 
 absl::StatusOr<GetAnswer> Client::Get(std::string key) {

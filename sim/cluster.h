@@ -53,7 +53,7 @@ class SimProcess {
   // It has a layout and takes requests.
   bool ready() const;
   // Null while it is down, or has not got so far.
-  annulus::Node* node() { return node_.get(); }
+  annulus::Node* node() const { return node_.get(); }
   SimDisk& disk() { return *disk_; }
   SimLoop* loop() { return loop_; }
 
@@ -71,6 +71,8 @@ class SimProcess {
   void Drain(Duration down_for);
   // How often it crashed.
   int crashes() const { return crashes_; }
+  // The last status of each incarnation that got so far, the present one's included.
+  std::vector<StatusView> Lives() const;
 
  private:
   friend class Cluster;
@@ -85,6 +87,7 @@ class SimProcess {
   std::string name_;
   std::unique_ptr<SimDisk> disk_;
   int crashes_ = 0;
+  std::vector<StatusView> past_;
 
   // Of the present incarnation; null while it is down.
   SimLoop* loop_ = nullptr;
@@ -116,7 +119,9 @@ class Cluster {
   int nodes() const { return options_.nodes; }
   // The numbers of the nodes that own the item, in the order of its preference list.
   // REQUIRES: some process is ready.
-  std::vector<int> OwnersOf(const Item& item);
+  std::vector<int> OwnersOf(const Item& item) const;
+  // Of the member with this id; 0 where there is none. REQUIRES: some process is ready.
+  int NumberOf(NodeId id) const;
 
   // How far any wall clock has been from true time: as of the last call of NoteClocks, which is due
   // before each change of a clock, and at the end.
@@ -132,6 +137,7 @@ class Cluster {
   friend class ClientLine;
 
   NodeOptions OptionsOf(const SimProcess& process) const;
+  const Layout& SomeLayout() const;
 
   World* world_;
   ClusterOptions options_;
@@ -201,6 +207,7 @@ class Client {
   // The values, sorted, as "a b"; or the error's name.
   std::string Values(std::string key);
   absl::StatusOr<WriteAnswer> Write(WriteRequest request);
+  absl::StatusOr<GetAnswer> Read(GetRequest request);
   // Starts it and does not wait.
   void StartPut(std::string key, std::string value, Bytes context = {});
 

@@ -68,6 +68,19 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   return cluster;
 }
 
+// What the nodes themselves have counted.
+std::array<uint64_t, kSights> SightsOf(Cluster* cluster) {
+  std::array<uint64_t, kSights> sights{};
+  auto saw = [&](Sight sight, uint64_t times) { sights[static_cast<size_t>(sight)] += times; };
+  for (int i = 1; i <= cluster->processes(); ++i) {
+    for (const StatusView& life : cluster->Process(i).Lives()) {
+      saw(Sight::kHints, life.counters.hints_replayed);
+      saw(Sight::kReadRepairs, life.counters.read_repairs);
+    }
+  }
+  return sights;
+}
+
 void Limit(int* value, int max) {
   if (max > 0) *value = std::min(*value, max);
 }
@@ -100,6 +113,10 @@ std::string_view ToString(Sight sight) {
       return "lost unsynced writes";
     case Sight::kPromised:
       return "requests under one fault";
+    case Sight::kHints:
+      return "hints";
+    case Sight::kReadRepairs:
+      return "read repairs";
     case Sight::kCount:
       break;
   }
@@ -192,7 +209,11 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     report.faults[kind] = faults.count(static_cast<FaultKind>(kind));
   }
-  report.sights = {checked.sibling_reads, report.crashes_that_lost, history.promised()};
+  report.sights = SightsOf(&cluster);
+  auto saw = [&](Sight sight) -> uint64_t& { return report.sights[static_cast<size_t>(sight)]; };
+  saw(Sight::kSiblings) = checked.sibling_reads;
+  saw(Sight::kLostWrites) = report.crashes_that_lost;
+  saw(Sight::kPromised) = history.promised();
   report.episodes = faults.took_place();
   report.story = world.story();
   return report;

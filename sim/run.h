@@ -28,9 +28,11 @@ struct RunOptions {
 
 // What has to happen in enough of the seeds, or they prove too little.
 enum class Sight : uint8_t {
-  kSiblings,    // A read that shows more than one value.
-  kLostWrites,  // A crash that forgets what was not synced.
-  kPromised,    // One fault at a time, and requests that promise 5 speaks of.
+  kSiblings,     // A read that shows more than one value.
+  kLostWrites,   // A crash that forgets what was not synced.
+  kPromised,     // One fault at a time, and requests that promise 5 speaks of.
+  kHints,        // Hints that reached their targets.
+  kReadRepairs,  // Records that a read sent to owners that lacked a part of them.
   kCount,
 };
 inline constexpr int kSights = static_cast<int>(Sight::kCount);

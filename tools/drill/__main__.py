@@ -66,7 +66,7 @@ def run_one(run_drill, drill, cluster, options, result_type):
 
 def tell(result, quiet):
     import report
-    if result.calls and (not quiet or result.state == "FAILED"):
+    if result.timeline and (not quiet or result.state == "FAILED"):
         print(f"\n{result.name}: {result.about}\n{report.text_timeline(result)}")
     print(result.summary(), flush=True)
     for note in result.notes:
@@ -75,6 +75,7 @@ def tell(result, quiet):
 
 def main():
     parser, options = arguments()
+    import capacity  # noqa: F401: adds its drills
     from drills import DRILLS
     if options.list:
         for drill in DRILLS.values():

@@ -40,6 +40,14 @@ class Cluster(abc.ABC):
     def run_cli(self, *arguments, timeout=60):
         """Runs `annulus` against both coordinators; returns (exit code, output)."""
 
+    @abc.abstractmethod
+    def start_cli(self, *arguments, cpus=None):
+        """The same as a running subprocess.Popen whose standard output is text; limited to so many CPUs."""
+
+    @abc.abstractmethod
+    def memory_peak(self, name):
+        """The most bytes that the process had resident."""
+
     # --- what is done to a process, each ended by its counterpart or by heal() ------------------------
 
     @abc.abstractmethod

@@ -34,6 +34,7 @@ class ComposeCluster(Cluster):
             # Any free port of the host: the drill goes to the containers' own addresses.
             **{name: "" for name in ("ANNULUS_PORT_1", "ANNULUS_PORT_2", "ANNULUS_HTTP_1", "ANNULUS_HTTP_2")},
         }
+        self.ids = {}
         self.addresses, self.paused, self.gone, self.dropped, self.limited = {}, set(), set(), set(), set()
 
     def _run(self, *words, check=True, timeout=300):
@@ -48,7 +49,10 @@ class ComposeCluster(Cluster):
                          "-f", str(ROOT / "deploy/compose.yaml"), *words, **options)
 
     def _container(self, name):
-        return self._compose("ps", "-a", "-q", name) or self._run("docker", "ps", "-a", "-q", "-f", f"name={name}")
+        if name not in self.ids:
+            self.ids[name] = self._run("docker", "ps", "-a", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}",
+                                       "--filter", f"label=com.docker.compose.service={name}")
+        return self.ids[name]
 
     def _learn_address(self, name):
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
@@ -76,6 +80,7 @@ class ComposeCluster(Cluster):
             with contextlib.suppress(Exception):
                 self.pass_packets(name)
         self._compose("down", "--volumes", "--remove-orphans", "--timeout", "3", check=False)
+        self.ids.clear()
 
     def heal(self):
         for name in list(self.dropped):
@@ -113,6 +118,7 @@ class ComposeCluster(Cluster):
     def move(self, name):
         """A new container on the old volume; another one takes the first free address before it."""
         self._run("docker", "rm", "-f", self._container(name))
+        del self.ids[name]
         before, squatter = self.addresses[name], f"{PROJECT}-squatter"
         self._run("docker", "run", "-d", "--rm", "--name", squatter, "--network", NETWORK, "--entrypoint", "sleep",
                   self.environment["ANNULUS_IMAGE"], "infinity")
@@ -167,6 +173,17 @@ class ComposeCluster(Cluster):
         done = subprocess.run(["docker", "exec", self._container("client"), "annulus", *map(str, arguments)],
                               capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
+
+    def start_cli(self, *arguments, cpus=None):
+        self._run("docker", "update", "--cpus", str(cpus or NODE_CPUS), self._container("client"))
+        return subprocess.Popen(["docker", "exec", self._container("client"), "annulus", *map(str, arguments)],
+                                stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+
+    def memory_peak(self, name):
+        for line in self._run("docker", "exec", self._container(name), "cat", "/proc/1/status").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        return 0
 
     def log_tail(self, name):
         return self._run("docker", "logs", "--tail", "20", self._container(name), check=False)

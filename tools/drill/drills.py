@@ -26,6 +26,7 @@ class Drill:
     failures: int | None = 0
     compose_only: bool = False
     long_only: bool = False
+    figures: bool = False  # it brings its own load, and returns what it measured against its criteria
 
 
 def drill(about, **fields):
@@ -45,10 +46,13 @@ class Band:
 
 
 class Scene:
-    """A running cluster and workload, and the record of what was done to them."""
+    """A running cluster and load, and the record of what was done to them.
+
+    `timeline` is filled by drills that bring their own load.
+    """
 
     def __init__(self, cluster, clock, short):
-        self.cluster, self.clock, self.short, self.bands = cluster, clock, short, []
+        self.cluster, self.clock, self.short, self.bands, self.timeline = cluster, clock, short, [], []
 
     def wait(self, short, long):
         time.sleep(short if self.short else long)

@@ -171,6 +171,21 @@ class LocalCluster(Cluster):
                               env=environment({"ANNULUS_ENDPOINTS": endpoints}), check=False)
         return done.returncode, done.stdout + done.stderr
 
+    def start_cli(self, *arguments, cpus=None):
+        endpoints = ",".join(map(self.client_address, self.coordinators))
+        process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+                                   stdin=subprocess.DEVNULL, env=environment({"ANNULUS_ENDPOINTS": endpoints}))
+        name = f"cli-{process.pid}"
+        if cpus is not None:
+            self.cgroups[name] = Cgroup(f"annulus-drill-{os.getpid()}-{name}", process.pid, cpus, None)
+        return process
+
+    def memory_peak(self, name):
+        for line in pathlib.Path(f"/proc/{self.pid(name)}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        return 0
+
     def log_tail(self, name):
         with contextlib.suppress(OSError):
             return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]

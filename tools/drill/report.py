@@ -18,6 +18,7 @@ class Bucket:
     failed: int
     p50: float | None  # seconds, of those that were served
     p99: float | None
+    width: float = BUCKET
 
 
 def quantile(ordered, share):
@@ -25,15 +26,15 @@ def quantile(ordered, share):
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
-def buckets(calls, width=BUCKET):
+def buckets(calls):
     by_index = collections.defaultdict(list)
     for call in calls:
-        by_index[int(call.due / width)].append(call)
+        by_index[int(call.due / BUCKET)].append(call)
     found = []
     for index in range(max(by_index, default=-1) + 1):
         here = by_index[index]
         latencies = sorted(call.ended - call.due for call in here if not call.failure)
-        found.append(Bucket(index * width, len(latencies), len(here) - len(latencies),
+        found.append(Bucket(index * BUCKET, len(latencies), len(here) - len(latencies),
                             quantile(latencies, 0.5), quantile(latencies, 0.99)))
     return found
 
@@ -43,14 +44,15 @@ def _ms(seconds):
 
 
 def text_timeline(result):
-    """A row for each half second: throughput as a bar, latencies, failures, what was wrong."""
+    """A row for each part: throughput as a bar, latencies, failures, what was wrong."""
     rows = [f"{'s':>5}  {'ops/s':<{BAR + 5}} {'p50 ms':>7} {'p99 ms':>8} {'failed':>6}"]
-    found = buckets(result.calls)
-    most = max((bucket.served for bucket in found), default=0) or 1
-    for bucket in found:
-        bar = "█" * round(BAR * bucket.served / most)
-        bands = [band.label for band in result.bands if band.began < bucket.at + BUCKET and bucket.at < band.ended]
-        rows.append(f"{bucket.at:5.1f}  {bar:<{BAR}} {bucket.served / BUCKET:4.0f} {_ms(bucket.p50):>7} "
+    most = max((bucket.served / bucket.width for bucket in result.timeline), default=0) or 1
+    for bucket in result.timeline:
+        rate = bucket.served / bucket.width
+        bar = "█" * round(BAR * rate / most)
+        bands = [band.label for band in result.bands
+                 if band.began < bucket.at + bucket.width and bucket.at < band.ended]
+        rows.append(f"{bucket.at:5.1f}  {bar:<{BAR}} {rate:4.0f} {_ms(bucket.p50):>7} "
                     f"{_ms(bucket.p99):>8} {bucket.failed or '':>6}  {'│ ' + ', '.join(bands) if bands else ''}".rstrip())
     return "\n".join(rows)
 
@@ -96,9 +98,9 @@ class _Plot:
 
 
 def svg_timeline(result):
-    found = buckets(result.calls)
-    seconds = len(found) * BUCKET
-    most = max((bucket.served + bucket.failed for bucket in found), default=1) / BUCKET or 1
+    found = result.timeline
+    seconds = max(bucket.at + bucket.width for bucket in found)
+    most = max((bucket.served + bucket.failed) / bucket.width for bucket in found) or 1
     rates = _Plot(40, 130, seconds, most)
     latencies = _Plot(200, 150, seconds, 10.0, logarithmic=True, least=0.0005)
     out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 400" font-family="sans-serif" font-size="11">',
@@ -111,11 +113,11 @@ def svg_timeline(result):
                    f'{html.escape(band.label)}</text>')
     out += rates.axis([(0, "0"), (most / 2, f"{most / 2:.0f}"), (most, f"{most:.0f} op/s")])
     out += latencies.axis([(0.001, "1 ms"), (0.01, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s")])
-    middle = [bucket.at + BUCKET / 2 for bucket in found]
-    out.append(rates.line([(at, bucket.served / BUCKET) for at, bucket in zip(middle, found)], "#1a7f37"))
+    middle = [bucket.at + bucket.width / 2 for bucket in found]
+    out.append(rates.line([(at, bucket.served / bucket.width) for at, bucket in zip(middle, found)], "#1a7f37"))
     for at, bucket in zip(middle, found):
         if bucket.failed:
-            y = rates.y(bucket.failed / BUCKET)
+            y = rates.y(bucket.failed / bucket.width)
             out.append(f'<rect x="{rates.x(at) - 3:.1f}" y="{y:.1f}" width="6" '
                        f'height="{rates.top + rates.height - y:.1f}" fill="#c62828"/>')
     out.append(latencies.line([(at, bucket.p50) for at, bucket in zip(middle, found)], "#1565c0"))
@@ -135,7 +137,7 @@ def write_page(folder, results, last_line):
     body = []
     for result in results:
         body.append(f"<h2>{html.escape(result.name)}</h2><p>{html.escape(result.about)}</p>")
-        if result.calls:
+        if result.timeline:
             svg = svg_timeline(result)
             (folder / f"{result.name}.svg").write_text(svg, encoding="utf-8")
             body.append(svg)

@@ -14,7 +14,7 @@ from drills import Scene
 from history import History
 from workload import Workload
 
-LEVEL_SECONDS = 3
+LEVEL_SECONDS = 60
 BEFORE, AFTER = (1.5, 10), (2, 20)  # seconds of workload around the fault, short and long
 
 
@@ -25,7 +25,7 @@ class Result:
     state: str = "FAILED"  # "ok", "FAILED", "skipped"
     words: str = ""
     notes: list = dataclasses.field(default_factory=list)
-    calls: list = dataclasses.field(default_factory=list)
+    timeline: list = dataclasses.field(default_factory=list)
     bands: list = dataclasses.field(default_factory=list)
     figures: dict = dataclasses.field(default_factory=dict)
 
@@ -35,10 +35,12 @@ class Result:
     def as_json(self):
         return {"name": self.name, "state": self.state, **self.figures, "words": self.words, "notes": self.notes,
                 "bands": [dataclasses.asdict(band) for band in self.bands],
-                "timeline": [dataclasses.asdict(bucket) for bucket in report.buckets(self.calls)]}
+                "timeline": [dataclasses.asdict(bucket) for bucket in self.timeline]}
 
 
 def run_drill(drill, cluster, seed, short):
+    if drill.figures:
+        return _run_figures(drill, cluster, short)
     result = Result(drill.name, drill.about)
     history = History()
     # A bucket of its own, so that drills may share a cluster.
@@ -55,12 +57,30 @@ def run_drill(drill, cluster, seed, short):
         result.state, result.words = "skipped", str(reason)
     finally:
         workload.stop()
-        result.calls, result.bands = history.calls, scene.bands
+        result.timeline, result.bands = report.buckets(history.calls), scene.bands
     cluster.heal()
     if result.state == "skipped":
-        result.calls = []
+        result.timeline = []
         return result
     return _judge(drill, result, cluster, coordinator, bucket, history)
+
+
+def _run_figures(drill, cluster, short):
+    result = Result(drill.name, drill.about)
+    began = time.monotonic()
+    scene = Scene(cluster, lambda: time.monotonic() - began, short)
+    try:
+        criteria = drill.run(scene)
+    except Unavailable as reason:
+        cluster.heal()
+        result.state, result.words = "skipped", str(reason)
+        return result
+    cluster.heal()
+    result.timeline, result.bands = scene.timeline, scene.bands
+    result.state = "ok" if all(criterion.good for criterion in criteria) else "FAILED"
+    result.words = f"{sum(criterion.good for criterion in criteria)} of {len(criteria)} criteria hold"
+    result.notes = [f"{'holds' if criterion.good else 'BROKEN'}: {criterion.text}" for criterion in criteria]
+    return result
 
 
 def _judge(drill, result, cluster, coordinator, bucket, history):

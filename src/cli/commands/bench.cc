@@ -16,6 +16,8 @@ using nlohmann::ordered_json;
 using std::chrono::steady_clock;
 using Window = BenchRecord::Window;
 
+constexpr double kWindowSecondsMin = 0.5;
+
 struct BenchFlags {
   BenchOptions options;
   std::string duration = "30s";
@@ -86,6 +88,7 @@ class Reporter {
 
   void Show(const Window& window, double seconds) {
     total_.Add(window);
+    if (seconds < kWindowSecondsMin) return;  // What was under way at the end: only in the total.
     if (json_) {
       ordered_json json = AsJson(window, seconds);
       json["at"] = this->seconds();
