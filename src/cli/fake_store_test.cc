@@ -265,12 +265,12 @@ class FakeStore::Admin : public admin::v1::Admin::Service {
     *response->mutable_faults() = faults_.faults();
     return grpc::Status::OK;
   }
-  // Level at the third question.
+  // Level at the fifth question.
   grpc::Status Repair(grpc::ServerContext*, const admin::v1::RepairRequest* request,
                       admin::v1::RepairResponse* response) override {
     std::lock_guard lock(mutex_);
     response->set_partitions(request->has_partition() ? 1 : 4);
-    if (++repairs_ >= 3) {
+    if (++repairs_ >= 5) {
       response->set_level(response->partitions());
     } else {
       response->add_missing("node-2");
