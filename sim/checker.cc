@@ -149,6 +149,11 @@ void KeyChecker::EndWrite(const WriteOp& write) {
   CheckStatus(write.id, write.code, write.error);
   CheckServed(write.id, write.unserved);
   if (write.outcome != Outcome::kApplied) return;
+  ++result_->acknowledged_writes;
+  if (write.copies_lost) {
+    ++result_->lost_with_disks;
+    return;
+  }
   if (write.acks < write.w) {
     Fail(Rule::kContradicted, write.id,
          absl::StrCat("v", write.id, " was acknowledged with ", write.acks,
@@ -163,6 +168,7 @@ void KeyChecker::EndWrite(const WriteOp& write) {
 }
 
 void KeyChecker::Must(WriteId id, uint32_t held_by) {
+  if (history_.write(id).copies_lost) return;
   ValueState& state = states_[id];
   state.held_by = std::max(state.held_by, held_by);
   if (open_blind_deletes_ > 0 || last_blind_end_ >= history_.write(id).invoked) {
@@ -328,13 +334,15 @@ void KeyChecker::CheckAtLeast(const ReadOp& read) {
   for (const WriteId id : read.at_least) {
     const bool shown = std::find(read.shown.begin(), read.shown.end(), id) != read.shown.end();
     const bool may_be_hidden = read.more || MayExpireFrom(history_.write(id)) <= read.returned;
-    if (!shown && !may_be_hidden && !states_[id].maybe_replaced) {
+    if (!shown && !may_be_hidden && !states_[id].maybe_replaced &&
+        !history_.write(id).copies_lost) {
       Fail(Rule::kMissed, id,
            absl::StrCat("v", id,
                         " was in the context that a read gave as at_least, no context "
                         "covered it, and the answer misses it"));
     }
     for (const WriteId over : history_.write(id).covers) {
+      if (history_.write(id).copies_lost) continue;
       if (std::find(read.shown.begin(), read.shown.end(), over) == read.shown.end()) continue;
       if (Exempt(history_.write(over), states_[over])) {
         ++result_->exempted;
@@ -370,6 +378,7 @@ bool KeyChecker::Exempt(const WriteOp& write, const ValueState& state) const {
 void KeyChecker::CheckElements(const ReadOp& read) {
   for (const WriteOp& write : history_.writes()) {
     if (write.id == 0 || write.key != key_ || write.outcome != Outcome::kApplied) continue;
+    if (write.copies_lost) continue;
     if (std::binary_search(read.elements.begin(), read.elements.end(), write.id)) continue;
     Fail(Rule::kElementLost, write.id,
          absl::StrCat("the element v", write.id,

@@ -74,6 +74,10 @@ struct CheckResult {
   // Values shown again after they were replaced, but sent to several minters: promise 2 exempts
   // them.
   uint32_t exempted = 0;
+  // Acknowledged writes that are gone, or have no effect any more, because every disk that had them
+  // was lost before there was another copy: promise 1 excludes them.
+  uint32_t lost_with_disks = 0;
+  uint32_t acknowledged_writes = 0;
   // Reads with more than one value, and the most that were shown at once.
   uint32_t sibling_reads = 0;
   uint32_t siblings_max = 0;

@@ -290,6 +290,16 @@ TEST_F(CheckerTest, TwoStrictReadsInARowDoNotGoBackInTime) {
   EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned, Rule::kMissed));
 }
 
+TEST_F(CheckerTest, AWriteWhoseOnlyCopyWasLostIsExcludedAndCounted) {
+  const WriteId a = Put(0, 1, 1);
+  const WriteId b = Put(2, 3, 1, {a});
+  history_.NoteCopiesLost(b);
+  LastRead({a});
+  const CheckResult result = Check(history_);
+  EXPECT_THAT(result.violations, IsEmpty());
+  EXPECT_EQ(result.lost_with_disks, 1u);
+}
+
 TEST_F(CheckerTest, APartOfAnItemNeedNotShowTheRest) {
   const WriteId a = Put(0, 1, 2);
   const WriteId b = Put(0, 1, 2);

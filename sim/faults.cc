@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "sim/lost_copies.h"
 
 namespace annulus::sim {
 
@@ -72,7 +73,7 @@ Traits TraitsOf(FaultKind kind) {
   return {};
 }
 
-// The product does not know these yet.
+// Nodes do not know how to rebuild yet: these happen only where they are asked for.
 bool IsUnsupported(FaultKind kind) {
   return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk || kind == FaultKind::kBitFlip;
 }
@@ -109,7 +110,8 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
-    if (IsUnsupported(of) || (options_.one_at_a_time && TraitsOf(of).of_many)) weights_[kind] = 0;
+    const bool off = IsUnsupported(of) && ((options_.with >> kind) & 1) == 0;
+    if (off || (options_.one_at_a_time && TraitsOf(of).of_many)) weights_[kind] = 0;
   }
   calm_ = Between(&random_, 200ms, 2500ms);
   // Where two owners are all there are, a quorum is both, and every fault costs it.
@@ -282,8 +284,12 @@ bool Faults::Strike(const Episode& episode) {
       cluster_->net().HalfOpen(static_cast<uint16_t>(number), static_cast<uint16_t>(episode.other));
       return true;
     case FaultKind::kBitFlip: {
-      const std::optional<SimDisk::Place> place = cluster_->Process(number).disk().Damage(&dice);
-      if (place.has_value()) Note(episode, true);
+      SimDisk& disk = cluster_->Process(number).disk();
+      const std::optional<SimDisk::Place> place = disk.PickPlace(&dice);
+      if (!place.has_value()) return true;
+      Note(episode, true);
+      options_.on_copies_lost(OnlyCopiesOf(cluster_, number, place, nullptr));
+      disk.Damage(*place, &dice);
       return true;
     }
     default:
@@ -398,8 +404,14 @@ void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
                                ToSeconds(episode.length)));
   if (episode.kind == FaultKind::kTornWrite) process.disk().TearNext();
   process.Crash(kind);
-  if (episode.kind == FaultKind::kAmnesia) process.disk().Wipe();
-  if (episode.kind == FaultKind::kOldDisk) process.disk().Restore(*old_disks_[number]);
+  if (episode.kind == FaultKind::kAmnesia) {
+    options_.on_copies_lost(OnlyCopiesOf(cluster_, number, std::nullopt, nullptr));
+    process.disk().Wipe();
+  } else if (episode.kind == FaultKind::kOldDisk) {
+    const SimDisk::Image& image = *old_disks_[number];
+    options_.on_copies_lost(OnlyCopiesOf(cluster_, number, std::nullopt, &image));
+    process.disk().Restore(image);
+  }
   BringUp(number, episode);
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,11 +17,15 @@ namespace annulus::sim {
 struct FaultOptions {
   // Kinds that do not happen, as bits.
   uint32_t without = 0;
+  // Kinds that happen although nodes do not stand them yet, as bits.
+  uint32_t with = 0;
   // Where given, no other episodes happen than these, by their numbers: to narrow a failure down.
   std::optional<std::vector<uint64_t>> only_episodes;
   // Never two faults at once, each about one process, disk, link or clock, with time to recover
   // behind it; and no weather. This is what promise 5 speaks of.
   bool one_at_a_time = false;
+  // Is told of writes whose only copies go with a disk, or with a value on it.
+  std::function<void(const std::vector<RequestId>&)> on_copies_lost = [](const auto&) {};
 };
 
 // Which faults a run meets, and when: drawn from the seed, one episode after the other and some at

@@ -24,15 +24,25 @@ namespace {
 
 // The numbers of a report, in the order in which they cross the pipe.
 constexpr uint64_t RunReport::*kNumbers[] = {
-    &RunReport::seed,           &RunReport::trace_hash,
-    &RunReport::operations,     &RunReport::acknowledged,
-    &RunReport::events,         &RunReport::messages,
-    &RunReport::simulated_ms,   &RunReport::scans,
-    &RunReport::siblings_max,   &RunReport::sibling_reads,
-    &RunReport::crashes,        &RunReport::crashes_that_lost,
-    &RunReport::batches_lost,   &RunReport::commits_failed,
-    &RunReport::forwards_again, &RunReport::several_minters,
+    &RunReport::seed,
+    &RunReport::trace_hash,
+    &RunReport::operations,
+    &RunReport::acknowledged,
+    &RunReport::events,
+    &RunReport::messages,
+    &RunReport::simulated_ms,
+    &RunReport::scans,
+    &RunReport::siblings_max,
+    &RunReport::sibling_reads,
+    &RunReport::crashes,
+    &RunReport::crashes_that_lost,
+    &RunReport::batches_lost,
+    &RunReport::commits_failed,
+    &RunReport::forwards_again,
+    &RunReport::several_minters,
     &RunReport::exempted,
+    &RunReport::acknowledged_writes,
+    &RunReport::lost_with_disks,
 };
 
 void PutStrings(Bytes* out, const std::vector<std::string>& strings) {

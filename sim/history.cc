@@ -166,6 +166,7 @@ std::vector<std::string> History::Describe(uint32_t key) const {
       absl::StrAppend(&line, absl::StrFormat(", expires after %.3f s", ToSeconds(write.ttl)));
     }
     if (write.attempts > 1) absl::StrAppend(&line, ", ", write.attempts, " attempts");
+    if (write.copies_lost) absl::StrAppend(&line, ", its only copy was on a disk that was lost");
     if (write.several_minters) absl::StrAppend(&line, ", sent to several minters");
     lines.emplace_back(write.invoked, std::move(line));
   }

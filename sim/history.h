@@ -47,6 +47,9 @@ struct WriteOp {
   // The error of an attempt that promise 5 says cannot fail; empty where there was none.
   std::string unserved;
 
+  // A disk was lost that held the only copy.
+  bool copies_lost = false;
+
   // From the network: how its forwards went (see History::OnForwardArrived).
   uint32_t forwards = 0;
   uint64_t minter = 0;         // Of the first forward,
@@ -130,6 +133,9 @@ class History {
 
   // The item's operations in the order of their invocation, for people.
   std::vector<std::string> Describe(uint32_t key) const;
+
+  // 0 is nobody's.
+  void NoteCopiesLost(WriteId id) { writes_[id].copies_lost = id != 0; }
 
   // Attempts that promise 5 spoke of.
   void NotePromised() { ++promised_; }

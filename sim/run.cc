@@ -139,8 +139,14 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              shape.partitions, shape.sync ? "" : ", sync off",
                              one_at_a_time ? ", one fault at a time" : ""));
   Faults faults(&cluster, {.without = options.without,
+                           .with = options.with,
                            .only_episodes = options.only_episodes,
-                           .one_at_a_time = one_at_a_time});
+                           .one_at_a_time = one_at_a_time,
+                           .on_copies_lost = [&](const std::vector<RequestId>& writes) {
+                             for (const RequestId& id : writes) {
+                               history.NoteCopiesLost(History::WriteOf(id));
+                             }
+                           }});
   Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
   // Some clusters meet their first faults while they form.
   const bool early_faults = !one_at_a_time && dice.Chance(kEarlyFaultsChance);
@@ -193,6 +199,8 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   report.siblings_max = checked.siblings_max;
   report.sibling_reads = checked.sibling_reads;
   report.exempted = checked.exempted;
+  report.acknowledged_writes = checked.acknowledged_writes;
+  report.lost_with_disks = checked.lost_with_disks;
   for (int i = 1; i <= cluster.processes(); ++i) {
     SimProcess& process = cluster.Process(i);
     report.crashes += static_cast<uint64_t>(process.crashes());

@@ -16,6 +16,9 @@ struct RunOptions {
   bool sync = true;
   bool keep_story = false;
 
+  // Kinds that happen although they do not by themselves (sim/faults.cc), as bits.
+  uint32_t with = 0;
+
   // To narrow a failure down. Fault kinds that do not happen, as bits;
   uint32_t without = 0;
   // the only episodes of faults that do, by their numbers;
@@ -61,6 +64,8 @@ struct RunReport {
   uint64_t forwards_again = 0;  // Writes whose forward reached minters more than once.
   uint64_t several_minters = 0;
   uint64_t exempted = 0;
+  uint64_t acknowledged_writes = 0;
+  uint64_t lost_with_disks = 0;  // Of these: see CheckResult.
   std::array<uint32_t, kFaultKinds> faults{};
   std::array<uint64_t, kSights> sights{};  // How often each was seen.
   std::vector<uint64_t> episodes;          // Of faults: the numbers of those that took place.

@@ -70,30 +70,33 @@ size_t SimDisk::unsynced() const {
 
 size_t SimDisk::in_sync() const { return open_ == nullptr ? 0 : open_->in_sync_.size(); }
 
-std::optional<SimDisk::Place> SimDisk::Damage(Random* random) {
+std::optional<SimDisk::Place> SimDisk::PickPlace(Random* random) const {
   // What has more entries is hit more often; identity and layout are small.
   static constexpr ColumnFamily kDamaged[] = {ColumnFamily::kData, ColumnFamily::kHint};
   size_t entries = 0;
   for (const ColumnFamily family : kDamaged) entries += map(family).size();
   if (entries == 0) return std::nullopt;
   size_t index = random->Below(entries);
-  const bool silent = random->Chance(kSilentDamageChance);
   for (const ColumnFamily family : kDamaged) {
-    if (index >= map(family).size()) {
-      index -= map(family).size();
-      continue;
+    if (index < map(family).size()) {
+      return Place{family,
+                   std::next(map(family).begin(), static_cast<std::ptrdiff_t>(index))->first};
     }
-    const auto entry = std::next(map(family).begin(), static_cast<std::ptrdiff_t>(index));
-    if (silent && !entry->second.empty()) {
-      const uint64_t bit = random->Below(entry->second.size() * 8);
-      entry->second[bit / 8] = static_cast<char>(entry->second[bit / 8] ^ (1 << (bit % 8)));
-    } else {
-      damaged_.emplace(family, entry->first);
-    }
-    ++stats_.values_damaged;
-    return Place{family, entry->first};
+    index -= map(family).size();
   }
   return std::nullopt;
+}
+
+void SimDisk::Damage(const Place& place, Random* random) {
+  ++stats_.values_damaged;
+  const auto entry = map(place.family).find(place.key);
+  ANNULUS_CHECK(entry != map(place.family).end());
+  if (entry->second.empty() || !random->Chance(kSilentDamageChance)) {
+    damaged_.emplace(place.family, place.key);
+    return;
+  }
+  const uint64_t bit = random->Below(entry->second.size() * 8);
+  entry->second[bit / 8] = static_cast<char>(entry->second[bit / 8] ^ (1 << (bit % 8)));
 }
 
 absl::Status SimDisk::Readable(ColumnFamily family, const Bytes& key) {

@@ -77,12 +77,14 @@ class SimDisk {
 
   void TearNext() { tear_next_ = true; }
 
-  // A value somewhere, and how it is damaged: drawn from `random`. Nullopt where there is none.
+  // A record or hint somewhere; nullopt where there is none.
   struct Place {
     ColumnFamily family;
     Bytes key;
   };
-  std::optional<Place> Damage(Random* random);
+  std::optional<Place> PickPlace(Random* random) const;
+  // In a way that the store notices, or not. REQUIRES: something lies there.
+  void Damage(const Place& place, Random* random);
 
   // Everything on it, readable or not. REQUIRES for Restore and Wipe: no process has it open.
   struct Image;

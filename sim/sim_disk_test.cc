@@ -102,7 +102,10 @@ TEST_P(SimDiskTest, ADamagedValueIsReportedOrAlteredUntilItIsWrittenAgain) {
   Put("k", "value");
   world_.RunFor(50ms);
   Random random(GetParam());
-  EXPECT_EQ(disk_->Damage(&random)->key, "k");
+  const std::optional<SimDisk::Place> place = disk_->PickPlace(&random);
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->key, "k");
+  disk_->Damage(*place, &random);
   absl::StatusOr<std::optional<Bytes>> read = std::nullopt;
   storage_->Read(kData, "k",
                  [&](absl::StatusOr<std::optional<Bytes>> found) { read = std::move(found); });

@@ -35,6 +35,8 @@ Options:
                    and the checker says so
   --plant NAME     plant this bug (names: --planted prints them)
   --without KIND   leave this fault out, such as "crash" or "full disk"; can be given several times
+  --with KIND      let this fault happen too, which nodes do not stand yet: "bit flip", "amnesia",
+                   "old disk"
   --only EPISODES  only these faults of the run, by number: "3,7", or "none"
   --clients N, --operations N, --keys N   at most so many
   --history        with --seed: print the history of the first violation's item even if it is long
@@ -55,6 +57,14 @@ Examples:
 [[noreturn]] void Refuse(const std::string& message) {
   std::fprintf(stderr, "annulus_sim: %s\nTry --help.\n", message.c_str());
   std::exit(2);
+}
+
+// As a bit.
+uint32_t ParseKind(const std::string& name) {
+  for (int kind = 0; kind < kFaultKinds; ++kind) {
+    if (ToString(static_cast<FaultKind>(kind)) == name) return 1u << kind;
+  }
+  Refuse("no fault is called \"" + name + "\"");
 }
 
 std::vector<uint64_t> ParseEpisodes(const std::string& text) {
@@ -139,12 +149,9 @@ Flags ParseFlags(int argc, char** argv) {
     } else if (flag == "--history") {
       flags.whole_history = true;
     } else if (flag == "--without") {
-      const std::string name = value();
-      const uint32_t before = flags.run.without;
-      for (int kind = 0; kind < kFaultKinds; ++kind) {
-        if (ToString(static_cast<FaultKind>(kind)) == name) flags.run.without |= 1u << kind;
-      }
-      if (flags.run.without == before) Refuse("no fault is called \"" + name + "\"");
+      flags.run.without |= ParseKind(value());
+    } else if (flag == "--with") {
+      flags.run.with |= ParseKind(value());
     } else if (flag == "--plant") {
       const std::string name = value();
       const std::optional<PlantedBug> bug = PlantedBugOf(name);
@@ -175,9 +182,9 @@ std::string Reproduction(uint64_t seed, const RunOptions& run, PlantedBug plant)
   std::string line = absl::StrCat("./x sim --seed ", seed);
   if (!run.sync) absl::StrAppend(&line, " --sync off");
   for (int kind = 0; kind < kFaultKinds; ++kind) {
-    if (((run.without >> kind) & 1) == 0) continue;
-    absl::StrAppend(&line, " --without \"", std::string(ToString(static_cast<FaultKind>(kind))),
-                    "\"");
+    const std::string name(ToString(static_cast<FaultKind>(kind)));
+    if ((run.without >> kind) & 1) absl::StrAppend(&line, " --without \"", name, "\"");
+    if ((run.with >> kind) & 1) absl::StrAppend(&line, " --with \"", name, "\"");
   }
   if (run.only_episodes.has_value()) {
     absl::StrAppend(&line, " --only ",

@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kOperationsMin = 1000;
 constexpr uint64_t kSeedsForShares = 20;
 constexpr double kShareMin = 0.10;
+// Promise 1.
+constexpr double kLostWithDisksPercentMax = 1;
 
 }  // namespace
 
@@ -33,6 +35,7 @@ namespace {
 // What many seeds came to.
 struct Sum {
   uint64_t seeds = 0, failed = 0, operations = 0, acknowledged = 0, exempted = 0, simulated_ms = 0;
+  uint64_t acknowledged_writes = 0, lost_with_disks = 0;
   std::array<uint64_t, kFaultKinds> with_fault{};
   std::array<uint64_t, kSights> with_sight{};
 
@@ -41,6 +44,8 @@ struct Sum {
     operations += report.operations;
     acknowledged += report.acknowledged;
     exempted += report.exempted;
+    acknowledged_writes += report.acknowledged_writes;
+    lost_with_disks += report.lost_with_disks;
     simulated_ms += report.simulated_ms;
     for (int kind = 0; kind < kFaultKinds; ++kind) with_fault[kind] += report.faults[kind] > 0;
     for (int sight = 0; sight < kSights; ++sight) with_sight[sight] += report.sights[sight] > 0;
@@ -58,10 +63,13 @@ std::string Shares(const std::array<uint64_t, n>& seeds_with, uint64_t seeds) {
   return text;
 }
 
-// Empty where enough was seen.
-std::string Unseen(const Sum& sum) {
+// What fails the whole, though no seed of it; empty where nothing does.
+std::string Wrong(const Sum& sum) {
   if (sum.seeds < kSeedsForShares) return "";
   std::string text;
+  if (Percent(sum.lost_with_disks, sum.acknowledged_writes) > kLostWithDisksPercentMax) {
+    text = "; FAILED: too many writes were lost with the only disk that had them";
+  }
   for (int sight = 0; sight < kSights; ++sight) {
     if (Percent(sum.with_sight[sight], sum.seeds) >= 100 * kShareMin) continue;
     absl::StrAppend(&text, "; FAILED: too few seeds with ",
@@ -96,19 +104,21 @@ int ReportSeeds(const Flags& flags) {
   const double real =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   const double simulated = static_cast<double>(sum.simulated_ms) / 1000;
-  const std::string unseen = Unseen(sum);
-  const bool ok = sum.failed == 0 && unseen.empty();
+  const std::string wrong = Wrong(sum);
+  const bool ok = sum.failed == 0 && wrong.empty();
 
   std::printf("faults met, in %% of the seeds: %s\n",
               Shares<FaultKind>(sum.with_fault, sum.seeds).c_str());
   std::printf("seen, in %% of the seeds: %s\n", Shares<Sight>(sum.with_sight, sum.seeds).c_str());
   std::printf(
       "%s: %s seeds (%lu..%lu), %lu with violations; %s operations, %.1f %% acknowledged, %lu "
-      "exempt; %.1f simulated hours in %.1f s, %s times real time%s\n",
+      "exempt, %.3f %% of writes lost with their disks; %.1f simulated hours in %.1f s, %s times "
+      "real time%s\n",
       ok ? "sim" : "sim FAILED", Grouped(sum.seeds).c_str(), flags.first_seed,
       flags.first_seed + sum.seeds - 1, sum.failed, Grouped(sum.operations).c_str(),
-      Percent(sum.acknowledged, sum.operations), sum.exempted, simulated / 3600, real,
-      Grouped(static_cast<uint64_t>(simulated / real)).c_str(), unseen.c_str());
+      Percent(sum.acknowledged, sum.operations), sum.exempted,
+      Percent(sum.lost_with_disks, sum.acknowledged_writes), simulated / 3600, real,
+      Grouped(static_cast<uint64_t>(simulated / real)).c_str(), wrong.c_str());
   return ok ? 0 : 1;
 }
 

@@ -78,6 +78,8 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   options.repair_interval = settings.repair_interval;
   options.repair_bytes_per_second = settings.repair_mb_per_second << 20;
   options.scrub_interval = settings.scrub_days * 24h;
+  options.hint_limits = {.bytes_max = settings.hint_mb << 20,
+                         .bytes_per_target_max = settings.hint_mb << 19};
   return options;
 }
 

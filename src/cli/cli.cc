@@ -117,6 +117,7 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddExport(app, invocation);
   AddBench(app, invocation);
   AddStatus(app, invocation);
+  AddHints(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);
   AddRepair(app, invocation);

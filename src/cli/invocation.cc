@@ -120,6 +120,11 @@ void ConsistencyFlags::AddTo(CLI::App* command, char letter) {
       ->excludes(level_option);
 }
 
+void ConsistencyFlags::AddStrictTo(CLI::App* command) {
+  command->add_flag("--strict", strict,
+                    "count owners of the key alone, not the fallbacks that stand in for them");
+}
+
 kv::v1::Consistency ConsistencyFlags::value() const {
   if (level == "one") return kv::v1::CONSISTENCY_ONE;
   if (level == "quorum") return kv::v1::CONSISTENCY_QUORUM;

@@ -63,9 +63,12 @@ struct ItemFlags {
 struct ConsistencyFlags {
   std::string level;
   uint32_t number = 0;
+  bool strict = false;
 
   // `letter` is 'w' or 'r'.
   void AddTo(CLI::App* command, char letter);
+  // --strict.
+  void AddStrictTo(CLI::App* command);
   kv::v1::Consistency value() const;
 };
 

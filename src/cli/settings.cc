@@ -255,6 +255,10 @@ const std::vector<Definition>& Definitions() {
        [](const std::string& text, ServeSettings* out) {
          return ParseNumber(text, 1, 365, &out->scrub_days);
        }},
+      {{"hint_mb", "MiB of writes kept for members that do not answer", "1024"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseNumber(text, 0, 1 << 20, &out->hint_mb);
+       }},
       {{"drain", "seconds that requests under way get at SIGTERM", "10"}, ParseDrain},
       {{"enable_faults", "let `annulus faults` break this process on purpose: for drills only",
         "false"},

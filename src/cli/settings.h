@@ -40,6 +40,7 @@ struct ServeSettings {
   Duration repair_interval{0};
   uint64_t repair_mb_per_second = 0;  // 0: no limit.
   uint64_t scrub_days = 0;
+  uint64_t hint_mb = 1024;
   bool enable_faults = false;
 };
 

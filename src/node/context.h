@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/layout/layout.h"
+#include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
 #include "node/node.h"
@@ -32,6 +33,7 @@ struct NodeContext {
   EventSink events;
   RepairCounters repair;
   NodeCounters counters;
+  HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.
   std::unique_ptr<TaskGroup> background = std::make_unique<TaskGroup>();
 

@@ -264,7 +264,9 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
   asker.Ask(quorum.Start([node](NodeId peer) {
     return peer != node->id && node->peers->StateOf(peer) != Liveness::State::kUp;
   }));
-  Instant patience_ends = arrived + node->options.silence_max;
+  const Instant silence_from = arrived + node->options.silence_max;
+  Instant patience_ends = arrived + node->hedges.Delay();
+  bool hedged = false;
   while (true) {
     if (quorum.verdict() == Verdict::kWon) break;
     if (quorum.verdict() == Verdict::kLost &&
@@ -283,11 +285,19 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
       continue;
     }
     if (node->Now() >= deadline) break;
-    patience_ends = node->Now() + node->options.silence_max;
-    const std::vector<ReadQuorum::Ask> hedges = quorum.Hedge();
+    std::vector<ReadQuorum::Ask> hedges;
+    if (node->Now() >= silence_from) {
+      patience_ends = node->Now() + node->options.silence_max;
+      hedges = quorum.Hedge();
+    } else {
+      patience_ends = silence_from;
+      if (node->hedges.Take()) hedges = quorum.HedgeEarly();
+    }
+    hedged |= !hedges.empty();
     node->counters.hedges += hedges.size();
     asker.Ask(hedges);
   }
+  if (!hedged) node->hedges.Ended(node->Now() - arrived);
   if (quorum.verdict() != Verdict::kWon) {
     co_return Unreached(*node, quorum, *required, deadline, last);
   }

@@ -44,6 +44,7 @@ class NodeImpl : public Node {
                 .started = env.loop->Now(),
                 .not_ready_reason = "starting",
                 .events = std::move(events)};
+    context_.hedges = HedgeBudget(context_.options.silence_max);
     if (env.storage != nullptr) {
       context_.replica =
           std::make_unique<Replica>(env, incarnation,

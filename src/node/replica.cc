@@ -224,10 +224,10 @@ absl::Status Replica::AdmitHint(const Place& place, size_t bytes) const {
   if (hints_.Admits(place.hint_for, bytes + place.item.key.size() + kFrameBytes)) {
     return absl::OkStatus();
   }
-  return HintsFull(absl::StrCat(
-      "the hints kept here have reached their limit (hint_bytes_max): ", hints_.total().bytes,
-      " bytes in all, ", hints_.AccountOf(place.hint_for).bytes, " for node ",
-      ToHex(place.hint_for)));
+  return HintsFull(
+      absl::StrCat("the hints kept here have reached their limit (hint_mb): ", hints_.total().bytes,
+                   " bytes in all, ", hints_.AccountOf(place.hint_for).bytes, " for node ",
+                   ToHex(place.hint_for)));
 }
 
 void Replica::Enqueue(const Place& place, std::unique_ptr<Change> change) {

@@ -26,6 +26,11 @@ void FillMember(const Member& member, Message* out) {
   out->set_zone(member.zone);
 }
 
+void FillHints(const HintLedger::Account& account, pb::HintsHeld* out) {
+  out->set_entries(account.entries);
+  out->set_bytes(account.bytes);
+}
+
 void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* out) {
   out->set_cluster(std::move(view.cluster));
   out->set_name(std::move(view.name));
@@ -54,7 +59,9 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
     wire->set_state(std::move(member.state));
     wire->set_incarnation(member.incarnation.value());
     wire->set_partitions(member.partitions);
+    if (view.storage) FillHints(member.hints, wire->mutable_hints());
   }
+  if (view.storage) FillHints(view.hints, out->mutable_hints());
 }
 
 void FillLayout(const annulus::Layout& layout, pb::LayoutResponse* out) {

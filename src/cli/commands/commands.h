@@ -15,6 +15,7 @@ void AddImport(CLI::App& app, Invocation& invocation);
 void AddExport(CLI::App& app, Invocation& invocation);
 void AddBench(CLI::App& app, Invocation& invocation);
 void AddStatus(CLI::App& app, Invocation& invocation);
+void AddHints(CLI::App& app, Invocation& invocation);
 void AddRing(CLI::App& app, Invocation& invocation);
 void AddExplain(CLI::App& app, Invocation& invocation);
 void AddRepair(CLI::App& app, Invocation& invocation);

@@ -72,6 +72,7 @@ int RunGet(Invocation& invocation, GetFlags& flags) {
   request.set_sort_key(flags.item.sort_key);
   request.mutable_options()->set_consistency(flags.consistency.value());
   request.mutable_options()->set_r(flags.consistency.number);
+  request.mutable_options()->set_sloppy(!flags.consistency.strict);
   request.mutable_options()->set_explain(flags.explain);
   if (!flags.at_least.empty()) {
     auto token = FromBase64(flags.at_least, "--at-least");
@@ -132,6 +133,7 @@ void AddGet(CLI::App& app, Invocation& invocation) {
       ->type_name("N")
       ->check(Between(1, 1'000'000));
   flags->consistency.AddTo(command, 'r');
+  flags->consistency.AddStrictTo(command);
   command
       ->add_option("--at-least", flags->at_least,
                    "a context of this item (base64): the answer covers it, or the read fails")

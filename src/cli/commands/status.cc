@@ -59,6 +59,9 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
                                 {"age_ms", convergence.age_ms()},
                                 {"since_us", convergence.since_us()}};
     }
+    if (status.has_hints()) {
+      process["hints"] = {{"entries", status.hints().entries()}, {"bytes", status.hints().bytes()}};
+    }
     process["members"] = ordered_json::array();
     for (const auto& member : status.members()) {
       process["members"].push_back({{"name", member.name()},

@@ -15,6 +15,7 @@ void WriteFlags::AddTo(CLI::App* command) {
           ->type_name("TOKEN");
   command->add_flag("--replace", replace, "read first, and replace what is there")->excludes(given);
   consistency.AddTo(command, 'w');
+  consistency.AddStrictTo(command);
   command
       ->add_option("--request-id", request_id,
                    "32 hex digits that name this write: repeated with them it is not written twice")
@@ -25,6 +26,7 @@ void WriteFlags::AddTo(CLI::App* command) {
 absl::Status WriteFlags::Resolve(kv::v1::WriteOptions* options, std::string* context_bytes) const {
   options->set_consistency(consistency.value());
   options->set_w(consistency.number);
+  options->set_sloppy(!consistency.strict);
   options->set_explain(explain);
   if (!request_id.empty()) {
     auto bytes = FromHex(request_id, 16, "--request-id");

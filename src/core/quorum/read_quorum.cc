@@ -76,6 +76,12 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
   return {Send(next, whole_digests_.empty())};
 }
 
+std::vector<ReadQuorum::Ask> ReadQuorum::HedgeEarly() {
+  Candidate* next = NextUnasked(Role::kOwner, /*unhealthy=*/false);
+  if (next == nullptr) return {};
+  return {Send(next, whole_digests_.empty())};
+}
+
 void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   Candidate* candidate = Find(node);
   if (candidate == nullptr || candidate->state == State::kWhole) return;
@@ -177,18 +183,19 @@ bool ReadQuorum::ExpectsWhole() const {
 
 ReadQuorum::Candidate* ReadQuorum::NextUnasked() {
   // Owners that answer these days, then fallbacks that do, then owners that may again.
-  auto next = [&](Role role, bool unhealthy) -> Candidate* {
-    for (Candidate& candidate : candidates_) {
-      if (candidate.role == role && candidate.unhealthy == unhealthy &&
-          candidate.state == State::kUnasked) {
-        return &candidate;
-      }
-    }
-    return nullptr;
-  };
   for (auto [role, unhealthy] : {std::pair(Role::kOwner, false), std::pair(Role::kFallback, false),
                                  std::pair(Role::kOwner, true), std::pair(Role::kFallback, true)}) {
-    if (Candidate* candidate = next(role, unhealthy); candidate != nullptr) return candidate;
+    if (Candidate* candidate = NextUnasked(role, unhealthy); candidate != nullptr) return candidate;
+  }
+  return nullptr;
+}
+
+ReadQuorum::Candidate* ReadQuorum::NextUnasked(Role role, bool unhealthy) {
+  for (Candidate& candidate : candidates_) {
+    if (candidate.role == role && candidate.unhealthy == unhealthy &&
+        candidate.state == State::kUnasked) {
+      return &candidate;
+    }
   }
   return nullptr;
 }

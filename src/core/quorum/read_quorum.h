@@ -60,6 +60,9 @@ class ReadQuorum {
   // Asks one more: an owner that was not asked, or a fallback, or one that failed again. Who has
   // not answered so far is taken for silent.
   std::vector<Ask> Hedge();
+  // Asks one owner more, if there is one that answers these days and was not asked. Nobody is taken
+  // for silent yet.
+  std::vector<Ask> HedgeEarly();
   // What is missing for the quorum, beyond what is under way.
   std::vector<Ask> NextAsks();
 
@@ -99,6 +102,7 @@ class ReadQuorum {
   bool ExpectsWhole() const;
   void AskEverybody(std::vector<Ask>* asks);
   Candidate* NextUnasked();
+  Candidate* NextUnasked(Role role, bool unhealthy);
   Candidate* Find(NodeId node);
 
   Item item_;

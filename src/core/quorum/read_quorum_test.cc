@@ -103,6 +103,18 @@ TEST(ReadQuorum, ASilenceAsksOneMore) {
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
 }
 
+TEST(ReadQuorum, AnEarlyHedgeAsksOneOwnerMoreAndTakesNobodyForSilent) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}, .fallbacks = {kF}});
+  quorum.Start(Nobody);
+  EXPECT_EQ(quorum.HedgeEarly(), (Asks{{kC, true}}));
+  EXPECT_EQ(quorum.HedgeEarly(), Asks{});
+  quorum.Answer(kA, Nothing());
+  quorum.Answer(kF, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  quorum.Answer(kC, Nothing());
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
 TEST(ReadQuorum, WhatTheClientHasSeenIsAskedForUntilItIsThere) {
   const Record seen = RecordWith({1, 2});
   ReadQuorum quorum(kItem, 1, {.owners = {kA, kB, kC}}, seen.vector);
