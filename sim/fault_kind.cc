@@ -34,6 +34,8 @@ std::string_view ToString(FaultKind kind) {
       return "crash";
     case FaultKind::kPause:
       return "pause";
+    case FaultKind::kPowerCut:
+      return "power cut";
     case FaultKind::kDrain:
       return "drain";
     case FaultKind::kSlowDisk:

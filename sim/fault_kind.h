@@ -22,9 +22,10 @@ enum class FaultKind : uint8_t {
   kSlowLink,   // One pair has little bandwidth and a long way.
   kHalfOpen,   // The connections between two processes are gone, and one side does not know.
   // Processes.
-  kCrash,  // A process dies, its disk forgets what was not synced, and it comes back.
-  kPause,  // A process stands still, and goes on as if nothing had been.
-  kDrain,  // A process is asked to end, does so in peace, and comes back.
+  kCrash,     // A process dies, its disk forgets what was not synced, and it comes back.
+  kPause,     // A process stands still, and goes on as if nothing had been.
+  kPowerCut,  // All machines go down at once, and come back.
+  kDrain,     // A process is asked to end, does so in peace, and comes back.
   // Disks.
   kSlowDisk,
   kFullDisk,

@@ -19,6 +19,7 @@ constexpr double kSecondVictimChance = 0.08;
 constexpr int kBusyTries = 3000;
 constexpr double kCrashWhenBusyChance = 0.75;
 constexpr double kMachineCrashChance = 0.3;
+constexpr double kCrashWhileCutOffChance = 0.4;
 // Between two faults, where they come one at a time: lines are dialled again, and what was missed
 // is caught up with.
 constexpr Duration kRecovery = 8s;
@@ -52,6 +53,7 @@ Traits TraitsOf(FaultKind kind) {
     case FaultKind::kBridge:
     case FaultKind::kRing:
     case FaultKind::kSwizzle:
+    case FaultKind::kPowerCut:
       return {.makes_victim = true, .of_many = true};
     case FaultKind::kSlowLink:
     case FaultKind::kHalfOpen:
@@ -169,6 +171,10 @@ Duration Faults::Begin(uint64_t id) {
   }
   if (episode.kind == FaultKind::kPause) cluster_->Process(episode.processes[0]).Pause();
   if (episode.kind == FaultKind::kSwizzle) RunSwizzle(episode);
+  if (episode.kind == FaultKind::kIsolate && !options_.one_at_a_time &&
+      episode.dice.Chance(kCrashWhileCutOffChance)) {
+    CrashWhileCutOff(episode);
+  }
   StartClock(&episode);
   Note(episode, true);
   episodes_.push_back(std::move(episode));
@@ -185,6 +191,10 @@ bool Faults::IsWanted(const Episode& episode) const {
 }
 
 bool Faults::AimAtVictim(Episode* episode) {
+  if (episode->kind == FaultKind::kPowerCut) {
+    episode->processes = {1};  // And all others.
+    return true;
+  }
   const auto victims = std::count(is_victim_.begin(), is_victim_.end(), true);
   if (victims >= 2 || (victims == 1 && !episode->dice.Chance(kSecondVictimChance))) return false;
   const int process = AnyProcess(&episode->dice);
@@ -241,6 +251,7 @@ bool Faults::Aim(Episode* episode) {
     case FaultKind::kAmnesia:
     case FaultKind::kOldDisk:
     case FaultKind::kCrash:
+    case FaultKind::kPowerCut:
     case FaultKind::kTornWrite:
     case FaultKind::kSyncError:
     case FaultKind::kDrain:
@@ -262,6 +273,9 @@ bool Faults::Strike(const Episode& episode) {
       TakeDown(episode, wait ? Moment::kUnsynced : Moment::kAny);
       return true;
     }
+    case FaultKind::kPowerCut:
+      CutPower(episode, kBusyTries, Between(&dice, 0ms, 3ms));
+      return true;
     case FaultKind::kTornWrite:
       TakeDown(episode, Moment::kInSyncOfSeveral);
       return true;
@@ -342,6 +356,17 @@ void Faults::RunSwizzle(const Episode& episode) {
   });
 }
 
+// What it alone has taken must be on its disk.
+void Faults::CrashWhileCutOff(const Episode& episode) {
+  world_->After(world_->loop(), episode.length * 4 / 5, [this, episode] {
+    SimProcess& process = cluster_->Process(episode.processes[0]);
+    if (healed_ || !process.ready()) return;
+    world_->Tell(absl::StrCat(process.name(), " crashes while it is cut off"));
+    process.Crash();
+    BringUp(process.index(), episode);
+  });
+}
+
 void Faults::StartClock(Episode* episode) {
   if (!TraitsOf(episode->kind).of_clock) return;
   cluster_->NoteClocks();
@@ -413,6 +438,30 @@ void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
     process.disk().Restore(image);
   }
   BringUp(number, episode);
+}
+
+void Faults::CutPower(const Episode& episode, int tries, Duration delay) {
+  bool hint = false;
+  for (int i = 1; i <= cluster_->nodes(); ++i) {
+    hint |= cluster_->Node(i).disk().HasUnsynced(ColumnFamily::kHint);
+  }
+  if (healed_) return;
+  if (tries > 0 && !hint) {
+    world_->After(world_->loop(), 100us,
+                  [this, episode, tries, delay] { CutPower(episode, tries - 1, delay); });
+    return;
+  }
+  world_->After(world_->loop(), delay, [this, episode] {
+    if (healed_) return;
+    world_->Tell(absl::StrFormat("the power goes, for %.3f s", ToSeconds(episode.length)));
+    for (int i = 1; i <= cluster_->processes(); ++i) {
+      SimProcess& process = cluster_->Process(i);
+      if (!process.up()) continue;  // Whoever took it down brings it up.
+      process.Crash(CrashKind::kMachine);
+      is_victim_[i] = true;
+      BringUp(i, episode);
+    }
+  });
 }
 
 void Faults::BringUp(int number, const Episode& episode) {

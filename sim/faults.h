@@ -77,6 +77,7 @@ class Faults {
   // For kinds that happen at one moment; false for the others.
   bool Strike(const Episode& episode);
   void RunSwizzle(const Episode& episode);
+  void CrashWhileCutOff(const Episode& episode);
   void StartClock(Episode* episode);
   void StopClock(const Episode& episode);
 
@@ -85,6 +86,8 @@ class Faults {
   void TakeDown(const Episode& episode, Moment moment);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
+  // All go down, a little after some node began to write a hint, or when none does.
+  void CutPower(const Episode& episode, int tries, Duration delay);
   void EndOfDrain(int process, int crashes);
 
   // Writes the sum of the weather and all episodes to paths and disks.

@@ -174,6 +174,13 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   if (ended) workload.ReadAllOwners(kFinalReadPatience);
   world.Tell("every item was read from all its owners");
 
+  for (int i = 1; i <= cluster.nodes(); ++i) {
+    const size_t hints = cluster.Node(i).disk().Entries(ColumnFamily::kHint).size();
+    if (hints == 0) continue;
+    report.violations.push_back(absl::StrCat("HINTS LEFT node-", i, " keeps ", hints,
+                                             " hints although everybody has long been back"));
+  }
+
   cluster.NoteClocks();
   history.set_clock_error(cluster.wall_error_max());
   const CheckResult checked = Check(history);

@@ -70,6 +70,18 @@ size_t SimDisk::unsynced() const {
 
 size_t SimDisk::in_sync() const { return open_ == nullptr ? 0 : open_->in_sync_.size(); }
 
+bool SimDisk::HasUnsynced(ColumnFamily family) const {
+  if (open_ == nullptr) return false;
+  for (const auto* group : {&open_->in_sync_, &open_->queued_}) {
+    for (const SimStorage::Pending& pending : *group) {
+      for (const StorageWrite& write : pending.batch) {
+        if (write.family == family) return true;
+      }
+    }
+  }
+  return false;
+}
+
 std::optional<SimDisk::Place> SimDisk::PickPlace(Random* random) const {
   // What has more entries is hit more often; identity and layout are small.
   static constexpr ColumnFamily kDamaged[] = {ColumnFamily::kData, ColumnFamily::kHint};

@@ -74,6 +74,8 @@ class SimDisk {
   size_t unsynced() const;
   // Of these, how many the running sync carries.
   size_t in_sync() const;
+  // Whether one of them writes to the family.
+  bool HasUnsynced(ColumnFamily family) const;
 
   void TearNext() { tear_next_ = true; }
 
