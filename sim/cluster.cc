@@ -42,6 +42,15 @@ bool SimProcess::ready() const {
   return loop_ != nullptr && !loop_->paused() && node_ != nullptr && node_->Status().ready;
 }
 
+std::string SimProcess::address() const {
+  return absl::StrCat(name_, moves_ == 0 ? "" : absl::StrCat("-moved-", moves_), ":50052");
+}
+
+void SimProcess::RestartElsewhere() {
+  ++moves_;
+  Restart();
+}
+
 void SimProcess::Restart() {
   ANNULUS_CHECK(!up());
   World* world = cluster_->world_;
@@ -54,7 +63,7 @@ void SimProcess::Restart() {
   }
   loop_ = world->NewLoop(index_, skew);
   random_ = std::make_unique<Random>(chance.Next());
-  transport_ = cluster_->net_.Attach(loop_, name_ + ":50052");
+  transport_ = cluster_->net_.Attach(loop_, address());
   if (is_node()) storage_ = disk_->Open(loop_);
   tasks_ = std::make_unique<TaskGroup>();
   world->Trace(TraceKind::kProcess, index_, 1);
@@ -184,7 +193,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   NodeOptions options;
   options.cluster = kClusterName;
   options.name = process.name();
-  options.peer_address = process.name() + ":50052";
+  options.peer_address = process.address();
   options.client_address = process.name() + ":50051";
   for (int i = 1; i <= options_.nodes; ++i) {
     const std::string name = absl::StrCat("node-", i);
@@ -199,6 +208,13 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.scrub_interval = options_.scrub_interval;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
+}
+
+SimProcess* Cluster::Find(const std::string& name) {
+  auto found = std::find_if(processes_.begin(), processes_.end(),
+                            [&](const auto& process) { return process->name() == name; });
+  ANNULUS_CHECK(found != processes_.end());
+  return found->get();
 }
 
 void Cluster::NoteClocks() {

@@ -61,10 +61,14 @@ class SimProcess {
   void Crash(CrashKind kind = CrashKind::kProcess);
   // REQUIRES: !up().
   void Restart();
+  // As a container that is created again: at an address that nobody's configuration names.
+  void RestartElsewhere();
   // REQUIRES: up() and not paused.
   void Pause();
   // REQUIRES: paused().
   void Resume();
+  // Of its peer port, at present.
+  std::string address() const;
   // Asks it to end in peace: it takes nothing new, ends what is under way (until kDrainMax), goes
   // down, and starts again after `down_for`. REQUIRES: ready().
   static constexpr Duration kDrainMax = 5s;
@@ -87,6 +91,7 @@ class SimProcess {
   std::string name_;
   std::unique_ptr<SimDisk> disk_;
   int crashes_ = 0;
+  int moves_ = 0;
   std::vector<StatusView> past_;
 
   // Of the present incarnation; null while it is down.
@@ -115,6 +120,8 @@ class Cluster {
   SimProcess& Node(int number) { return *processes_[number - 1]; }
   SimProcess& Coordinator(int number) { return *processes_[options_.nodes + number - 1]; }
   SimProcess& Process(int index) { return *processes_[index - 1]; }
+  // REQUIRES: there is one of that name.
+  SimProcess* Find(const std::string& name);
   int processes() const { return static_cast<int>(processes_.size()); }
   int nodes() const { return options_.nodes; }
   // The numbers of the nodes that own the item, in the order of its preference list.

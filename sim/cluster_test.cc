@@ -38,6 +38,20 @@ class ClusterTest : public testing::TestWithParam<uint64_t> {
     }
   }
 
+  // How one process sees a node: "up", "silent", "suspect", "down".
+  std::string StateAt(int process, int node) {
+    for (const MemberView& member : cluster_->Process(process).node()->Status().members) {
+      if (member.member.name == cluster_->Node(node).name()) return member.state;
+    }
+    return "?";
+  }
+  bool SeenAsUp(int node) {
+    for (int process = 1; process <= cluster_->processes(); ++process) {
+      if (process != node && StateAt(process, node) != "up") return false;
+    }
+    return true;
+  }
+
   std::unique_ptr<World> world_;
   std::unique_ptr<Cluster> cluster_;
 };
@@ -246,6 +260,60 @@ TEST_P(ClusterTest, WhatAClientHasSeenIsFoundAtOneWithAnOwnerDown) {
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_EQ(read->siblings.size(), 1u);
   EXPECT_EQ(read->siblings[0].value, "v");
+}
+
+TEST_P(ClusterTest, APausedNodeIsRoutedAroundAndComesBack) {
+  Form({.nodes = 5, .coordinators = 1});
+  world_->RunFor(3s);
+  const int paused = Owners()[0];
+  cluster_->Node(paused).Pause();
+  world_->RunFor(5s);
+  for (int process = 1; process <= 6; ++process) {
+    if (process == paused) continue;
+    EXPECT_NE(StateAt(process, paused), "up") << process;
+  }
+  // By now nobody waits for it, and it still owns what it owned.
+  Client client(cluster_.get(), 6);
+  for (int i = 0; i < 20; ++i) {
+    const Instant started = world_->now();
+    ASSERT_TRUE(client.Put("k", absl::StrCat("v", i)).ok());
+    ASSERT_TRUE(client.Get("k").ok());
+    EXPECT_LT(world_->now() - started, 100ms);
+  }
+  EXPECT_EQ(Owners()[0], paused);
+  world_->RunFor(20s);
+  cluster_->Node(paused).Resume();
+  EXPECT_TRUE(world_->RunUntil([&] { return SeenAsUp(paused); }, 3s));
+}
+
+TEST_P(ClusterTest, AHalfOpenLinkIsFoundAndDialledAnewAndItsEndNotSuspected) {
+  Form({.nodes = 5});
+  world_->RunFor(3s);
+  const Instant started = world_->now();
+  cluster_->net().HalfOpen(1, 2);
+  EXPECT_TRUE(world_->RunUntil([&] { return StateAt(1, 2) == "silent"; }, 5s));
+  EXPECT_TRUE(world_->RunUntil(
+      [&] {
+        EXPECT_EQ(StateAt(3, 2), "up");
+        return StateAt(1, 2) == "up";
+      },
+      5s - (world_->now() - started)));
+}
+
+TEST_P(ClusterTest, ANodeThatReturnsAtANewAddressIsReachedWithinTwoSeconds) {
+  Form({.nodes = 5, .coordinators = 1});
+  world_->RunFor(3s);
+  for (const CrashKind kind : {CrashKind::kProcess, CrashKind::kMachine}) {
+    const int moved = Owners()[0];
+    cluster_->Node(moved).Crash(kind);
+    world_->RunFor(20s);
+    cluster_->Node(moved).RestartElsewhere();
+    const Instant started = world_->now();
+    EXPECT_TRUE(world_->RunUntil([&] { return SeenAsUp(moved); }, 2s))
+        << (kind == CrashKind::kMachine ? "machine" : "process");
+    EXPECT_LT(world_->now() - started, 2s);
+    world_->RunFor(5s);
+  }
 }
 
 TEST_P(ClusterTest, AScanShowsEachKeyOnceInPagesThatAClientCanTake) {

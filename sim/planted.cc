@@ -58,6 +58,8 @@ std::string_view ToString(PlantedBug bug) {
       return "repair overwrites";
     case PlantedBug::kExpiredIsShown:
       return "expired is shown";
+    case PlantedBug::kRefutationIgnored:
+      return "refutation ignored";
     case PlantedBug::kCount:
       break;
   }

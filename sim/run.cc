@@ -103,6 +103,24 @@ WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_ti
   return work;
 }
 
+// Once all is well everybody sees every member as it is: alive, and in its present incarnation.
+void CheckViews(Cluster* cluster, std::vector<std::string>* violations) {
+  for (int i = 1; i <= cluster->processes(); ++i) {
+    for (const MemberView& member : cluster->Process(i).node()->Status().members) {
+      SimProcess* seen = cluster->Find(member.member.name);
+      if (member.gossip == Standing::kAlive &&
+          member.facts.incarnation == seen->node()->incarnation()) {
+        continue;
+      }
+      violations->push_back(absl::StrCat(
+          cluster->Process(i).name(), " still sees ", seen->name(), " as ",
+          std::string(ToString(member.gossip)),
+          member.facts.incarnation == seen->node()->incarnation() ? "" : ", of an earlier life"));
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 std::string_view ToString(Sight sight) {
@@ -166,6 +184,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   if (!cluster.WaitReady()) {
     report.violations.push_back("the cluster is not ready after the last fault");
   } else {
+    CheckViews(&cluster, &report.violations);
     // Before reads can repair anything.
     for (std::string& line : CheckEquality(&cluster, kEqualityPatience)) {
       report.violations.push_back(std::move(line));

@@ -66,8 +66,12 @@ struct HashFields {
   void operator()(const IntroduceReply& m) {
     (*h)(m.cluster)(m.name)(m.id.value())(m.incarnation.value())(m.layout);
   }
-  void operator()(const PingRequest&) {}
-  void operator()(const PingReply& m) { (*h)(m.incarnation.value())(m.layout_version.value()); }
+  void operator()(const PingRequest& m) { (*h)(m.gossip); }
+  void operator()(const PingReply& m) { (*h)(m.gossip); }
+  void operator()(const PingForRequest& m) {
+    (*h)(m.target.value())(static_cast<uint64_t>(m.timeout.count()))(m.gossip);
+  }
+  void operator()(const PingForReply& m) { (*h)(m.reached); }
   void operator()(const ForwardRequest& m) {
     (*h)(m.item)(m.value)(m.tombstone)(m.blind_delete)(m.context)(m.request_id)(m.acks_required)(
         m.sloppy)(m.fallback_for.value());
@@ -180,6 +184,16 @@ class SimLink final : public Link {
     net()->Send(std::move(message));
   }
 
+  void Redial(std::string address) override {
+    address_ = std::move(address);
+    transport_->loop_->Cancel(dial_timer_);
+    if (connection_ != 0) {
+      net()->connections_[connection_].alive = false;
+      net()->connections_[connection_].link = nullptr;
+    }
+    Restart();
+  }
+
   bool Connected() const override { return connection_ != 0; }
 
  private:
@@ -220,7 +234,9 @@ class SimLink final : public Link {
     return peer;
   }
 
-  void OnLost() {
+  void OnLost() { Restart(); }
+
+  void Restart() {
     connection_ = 0;
     transport_->FailCallsOf(this, Unavailable(kReasonLinkLost, absl::StrCat("lost ", address_)));
     dial_wait_ = Duration(0);
@@ -290,6 +306,7 @@ SimNet::SimNet(World* world, uint16_t processes)
       paths_(size_t{processes} * processes),
       transports_(1, nullptr),
       process_of_(1, 0),
+      address_of_(1),
       connections_(1) {}
 
 std::unique_ptr<SimTransport> SimNet::Attach(SimLoop* loop, std::string address) {
@@ -298,6 +315,7 @@ std::unique_ptr<SimTransport> SimNet::Attach(SimLoop* loop, std::string address)
   transport->instance_ = static_cast<Instance>(transports_.size());
   transports_.push_back(transport.get());
   process_of_.push_back(loop->process());
+  address_of_.push_back(transport->address_);
   ANNULUS_CHECK(by_address_.emplace(transport->address_, transport.get()).second);
   return transport;
 }
@@ -472,13 +490,9 @@ void SimNet::Arrive(std::shared_ptr<Message> message, bool copy) {
     ++stats_.lost;
     world_->Trace(TraceKind::kMessageLost, from, to, message->hash);
     // Another process listens there now: it resets what it does not know.
-    if (!back) {
-      const Instance caller = connection.from;
-      bool address_taken = false;
-      for (const auto& [address, other] : by_address_) {
-        if (other->loop_->process() == to) address_taken = true;
-      }
-      if (address_taken && Find(caller) != nullptr) LoseLater(message->connection, kLatencyMin);
+    if (!back && by_address_.contains(address_of_[connection.to]) &&
+        Find(connection.from) != nullptr) {
+      LoseLater(message->connection, kLatencyMin);
     }
     return;
   }

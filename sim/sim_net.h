@@ -151,6 +151,7 @@ class SimNet {
   std::vector<Path> paths_;
   std::vector<SimTransport*> transports_;  // By instance; null once gone.
   std::vector<uint16_t> process_of_;       // By instance.
+  std::vector<std::string> address_of_;    // By instance.
   std::vector<Connection> connections_;    // By id.
   std::map<std::string, SimTransport*> by_address_;
   ForwardWatcher* watcher_ = nullptr;

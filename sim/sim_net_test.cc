@@ -39,7 +39,7 @@ class SimNetTest : public testing::Test {
       ++handled_;
       deadline_left_ = context.deadline - server_loop_->Now();
       world_.After(server_loop_, work_, [this, done = std::move(done)]() mutable {
-        done(PeerReply(PingReply{.layout_version = LayoutVersion(handled_)}));
+        done(PeerReply(PingReply{.gossip = std::to_string(handled_)}));
       });
     });
   }

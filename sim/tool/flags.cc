@@ -25,7 +25,8 @@ Usage: annulus_sim --seeds N [--first-seed S]   run N seeds, end with one summar
                                                 tell its story
        annulus_sim --planted [--keep FILE]      prove that each planted bug is caught, within 200
                                                 seeds in each of 3 ranges; keep a seed for each
-       annulus_sim --kept FILE                  see that the seeds which were kept still catch them
+       annulus_sim --kept FILE                  see that the seeds which were kept catch them, or
+                                                others where chance falls otherwise by now
        annulus_sim --check-determinism N        run N seeds twice, compare trace hashes
 
 Options:

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <optional>
 
 #include "absl/strings/numbers.h"
@@ -82,27 +82,36 @@ int ReportPlanted(const Flags& flags) {
 
 int ReportKept(const Flags& flags) {
   std::ifstream file(flags.kept);
-  int caught = 0, bugs = 0;
+  std::map<std::string, uint64_t> kept;
   std::string line;
   while (std::getline(file, line)) {
     const size_t colon = line.find(": ");
-    uint64_t seed = 0;
-    if (line.starts_with("#") || colon == std::string::npos ||
-        !absl::SimpleAtoi(line.substr(colon + 2), &seed)) {
-      continue;
-    }
-    ++bugs;
-    const std::optional<PlantedBug> bug = PlantedBugOf(line.substr(0, colon));
-    if (bug.has_value() && CatchOf(flags, *bug, seed, 1).has_value()) {
-      ++caught;
-    } else {
-      std::printf("%s: seed %lu does not catch it\n", line.substr(0, colon).c_str(), seed);
+    if (line.starts_with("#") || colon == std::string::npos) continue;
+    if (!absl::SimpleAtoi(line.substr(colon + 2), &kept[line.substr(0, colon)])) {
+      std::printf("%s is no seed of a planted bug\n", line.c_str());
+      return 1;
     }
   }
-  const bool all = bugs > 0 && caught == bugs;
-  std::printf("%s: %d of %d planted bugs caught by the seeds of %s%s\n",
-              all ? "kept seeds" : "kept seeds FAILED", caught, bugs, flags.kept.c_str(),
-              all ? "" : "; where chance fell otherwise, --planted --keep finds others");
+  size_t caught = 0;
+  for (const PlantedBug bug : AllPlantedBugs()) {
+    const std::string name(ToString(bug));
+    const auto seed = kept.find(name);
+    if (seed == kept.end()) {
+      std::printf("%s: no seed is kept\n", name.c_str());
+    } else if (CatchOf(flags, bug, seed->second, 1).has_value()) {
+      ++caught;
+    } else if (const auto other = CatchOf(flags, bug, flags.first_seed, kPlantedSeedsMax)) {
+      ++caught;  // Chance falls otherwise than when it was kept.
+      std::printf("%s: seed %lu catches it no more, %lu does\n", name.c_str(), seed->second,
+                  other->seed);
+    } else {
+      std::printf("%s: neither seed %lu nor %lu others catch it\n", name.c_str(), seed->second,
+                  kPlantedSeedsMax);
+    }
+  }
+  const bool all = !kept.empty() && caught == kept.size();
+  std::printf("%s: %zu of the %zu planted bugs of %s caught\n",
+              all ? "kept seeds" : "kept seeds FAILED", caught, kept.size(), flags.kept.c_str());
   return all ? 0 : 1;
 }
 

@@ -36,6 +36,7 @@ enum class PlantedBug : uint8_t {
   kReadRepairNotAwaited,      // It does not wait until it is.
   kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
   kExpiredIsShown,            // A read shows values that have expired.
+  kRefutationIgnored,         // A node that gossip declared dead stays dead, whatever it says.
   kCount,
 };
 

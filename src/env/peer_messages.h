@@ -36,11 +36,12 @@ struct IntroduceReply {
   uint64_t formation_digest = 0;
 };
 
-// Are you there? Says nothing else, so that silence means silence.
-struct PingRequest {};
+// Are you there? Both ways it carries what is known of the members (core/gossip, encoded there).
+struct PingRequest {
+  Bytes gossip;
+};
 struct PingReply {
-  Incarnation incarnation;
-  LayoutVersion layout_version;
+  Bytes gossip;
 };
 
 // A client's write, handed to an owner (or, where none answers, to a fallback), which mints and
@@ -160,10 +161,22 @@ struct HurryReply {
   std::vector<std::optional<Duration>> ages;  // In the order asked; nullopt: never.
 };
 
-using PeerRequest =
-    std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest, ReadRequest,
-                 RangeRequest, RootsRequest, LeavesRequest, KeysRequest, HurryRequest>;
-using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
-                               RangeReply, RootsReply, LeavesReply, KeysReply, HurryReply>;
+// Ping that member for me, since it does not answer me, and say within the timeout whether it
+// answers you.
+struct PingForRequest {
+  NodeId target;
+  Duration timeout{0};
+  Bytes gossip;
+};
+struct PingForReply {
+  bool reached = false;
+};
+
+using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
+                                 ReadRequest, RangeRequest, RootsRequest, LeavesRequest,
+                                 KeysRequest, HurryRequest, PingForRequest>;
+using PeerReply =
+    std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply, RangeReply,
+                 RootsReply, LeavesReply, KeysReply, HurryReply, PingForReply>;
 
 }  // namespace annulus

@@ -30,6 +30,10 @@ class Link {
   virtual void Call(PeerRequest request, Instant deadline, LayoutVersion version,
                     PeerDone done) = 0;
 
+  // Gives up what stands or is awaited, and dials that address at once: the peer moved, or came
+  // back, or the connection is dead at one end. What is under way ends as NOT_SENT or LINK_LOST.
+  virtual void Redial(std::string address) = 0;
+
   // Whether a connection stands at this moment.
   virtual bool Connected() const = 0;
 };

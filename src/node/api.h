@@ -10,6 +10,7 @@
 #include "base/strong_id.h"
 #include "base/time.h"
 #include "core/error.h"
+#include "core/gossip/update.h"
 #include "core/hint/hint.h"
 #include "core/layout/layout.h"
 #include "core/quorum/replicas.h"
@@ -144,8 +145,9 @@ struct NodeCounters {
 
 struct MemberView {
   Member member;
-  std::string state;  // "self", "up", "silent", "down"
-  Incarnation incarnation;
+  std::string state;  // "self", "up", "silent", "suspect", "down"
+  Standing gossip = Standing::kAlive;
+  MemberFacts facts;  // As it says of itself.
   uint32_t partitions = 0;
   HintLedger::Account hints;  // That this node keeps for it.
 };

@@ -8,6 +8,7 @@
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
+#include "node/gossip.h"
 #include "node/node.h"
 #include "node/peers.h"
 #include "node/replica.h"
@@ -28,6 +29,7 @@ struct NodeContext {
   std::unique_ptr<Replica> replica;     // Null in a coordinator, which owns nothing.
   AntiEntropy* anti_entropy = nullptr;  // The same.
   std::unique_ptr<Peers> peers;
+  std::unique_ptr<Gossiper> gossip;
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;

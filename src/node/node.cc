@@ -52,8 +52,13 @@ class NodeImpl : public Node {
                                                      .limits = context_.options.limits,
                                                      .hint_limits = context_.options.hint_limits});
     }
-    context_.peers = std::make_unique<Peers>(
-        env, context_.id, Peers::Options{.silence_max = context_.options.silence_max});
+    context_.peers = std::make_unique<Peers>(env, context_.id, context_.options.silence_max);
+    MemberFacts own{.incarnation = incarnation,
+                    .peer_address = context_.options.peer_address,
+                    .client_address = context_.options.client_address};
+    context_.gossip = std::make_unique<Gossiper>(env, context_.peers.get(), context_.id,
+                                                 /*observer=*/env.storage == nullptr,
+                                                 std::move(own), context_.options.gossip);
     if (identity.layout.has_value()) {
       context_.layout = std::make_shared<const Layout>(*std::move(identity.layout));
     }
@@ -128,10 +133,16 @@ class NodeImpl : public Node {
       MemberView seen{.member = member};
       if (member.id == context_.id) {
         seen.state = "self";
-        seen.incarnation = context_.incarnation;
-      } else {
+        seen.facts = context_.gossip->own();
+      } else if (const GossipUpdate* held = context_.gossip->Find(member.id); held != nullptr) {
         seen.state = std::string(ToString(context_.peers->StateOf(member.id)));
-        seen.incarnation = context_.peers->IncarnationOf(member.id);
+        seen.gossip = held->standing;
+        seen.facts = held->facts;
+        // Where it says that it is now.
+        if (!held->facts.peer_address.empty()) {
+          seen.member.peer_address = held->facts.peer_address;
+          seen.member.client_address = held->facts.client_address;
+        }
         if (context_.replica != nullptr) {
           seen.hints = context_.replica->hints().AccountOf(member.id);
         }
@@ -172,6 +183,7 @@ class NodeImpl : public Node {
       addresses[seed.name] = seed.peer_address;
     }
     context_.peers->Adopt(*context_.layout, addresses);
+    context_.gossip->Adopt(*context_.layout);
     if (context_.replica != nullptr) flows_.Spawn(RunHandoff(&context_));
     context_.events("layout_adopted",
                     absl::StrCat("version ", context_.layout->version().value(), ", ",
@@ -184,10 +196,14 @@ class NodeImpl : public Node {
       done(PeerReply(Introduce(context_)));
       co_return;
     }
-    if (std::holds_alternative<PingRequest>(request)) {
-      done(PeerReply(PingReply{context_.incarnation, context_.layout == nullptr
-                                                         ? LayoutVersion{}
-                                                         : context_.layout->version()}));
+    if (const auto* ping = std::get_if<PingRequest>(&request)) {
+      Finish(&done, context_.gossip->AnswerPing(from.from, *ping));
+      co_return;
+    }
+    if (auto* ping_for = std::get_if<PingForRequest>(&request)) {
+      absl::StatusOr<PingForReply> reply =
+          co_await context_.gossip->AnswerPingFor(from.from, std::move(*ping_for), from.deadline);
+      Finish(&done, std::move(reply));
       co_return;
     }
     if (absl::Status admitted = AdmitPeer(from, request); !admitted.ok()) {

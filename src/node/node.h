@@ -6,6 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "core/gossip/gossip.h"
 #include "core/version/token.h"
 #include "env/env.h"
 #include "node/api.h"
@@ -35,6 +36,8 @@ struct NodeOptions {
 
   // How long an owner may be silent before the next one is asked.
   Duration silence_max = 150ms;
+  // How the members find out who answers (core/gossip).
+  Gossip::Options gossip;
   // How long a request waits for peers that cannot be connected, before it fails as UNAVAILABLE.
   Duration unreachable_max = 2s;
   // How long a write waits for its item's latch at one owner, before another owner is asked.

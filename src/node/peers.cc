@@ -6,29 +6,27 @@
 #include "absl/status/status.h"
 #include "base/check.h"
 #include "core/error.h"
-#include "task/await.h"
-#include "task/sleep.h"
 
 namespace annulus {
 
-Peers::Peers(Env env, NodeId self, Options options)
-    : env_(env), self_(self), options_(options), liveness_(options.silence_max) {}
+Peers::Peers(Env env, NodeId self, Duration silence_max)
+    : env_(env), self_(self), silence_max_(silence_max), liveness_(silence_max) {}
 
 void Peers::Adopt(const Layout& layout, const std::map<std::string, std::string>& address_by_name) {
   version_ = layout.version();
   for (const Member& member : layout.members()) {
-    if (member.id == self_ || links_.contains(member.id)) continue;
+    if (member.id == self_ || lines_.contains(member.id)) continue;
     auto configured = address_by_name.find(member.name);
-    links_[member.id] = env_.transport->Open(
-        configured != address_by_name.end() ? configured->second : member.peer_address, member.id);
-    pings_.Spawn(Ping(member.id));
+    Line& line = lines_[member.id];
+    line.address = configured != address_by_name.end() ? configured->second : member.peer_address;
+    line.link = env_.transport->Open(line.address, member.id);
   }
 }
 
 void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done) {
   ANNULUS_CHECK(to != self_);
-  auto link = links_.find(to);
-  if (link == links_.end()) {
+  auto line = lines_.find(to);
+  if (line == lines_.end()) {
     env_.loop->Post([done = std::move(done)]() mutable {
       done(WithDetails(absl::UnavailableError("not a member of the layout"),
                        {.reason = kReasonNotSent}));
@@ -36,7 +34,7 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
     return;
   }
   liveness_.Asked(to, env_.loop->Now());
-  link->second->Call(
+  line->second.link->Call(
       std::move(request), deadline, version_,
       [this, to, done = std::move(done)](PeerResult result) mutable {
         const Instant now = env_.loop->Now();
@@ -44,10 +42,8 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
         if (absl::IsUnavailable(result.status()) &&
             (reason == kReasonNotSent || reason == kReasonLinkLost)) {
           liveness_.Broken(to);
-        } else if (reason == kReasonNotSent || absl::IsDeadlineExceeded(result.status())) {
-          liveness_.Missed(to);
-        } else {
-          liveness_.Heard(to, now);
+        } else if (reason != kReasonNotSent && !absl::IsDeadlineExceeded(result.status())) {
+          liveness_.Heard(to, now);  // Only a word from the peer itself ends its silence.
         }
         done(std::move(result));
       });
@@ -64,20 +60,24 @@ Liveness::State Peers::StateOf(NodeId node) const {
   return liveness_.StateOf(node, env_.loop->Now());
 }
 
-Incarnation Peers::IncarnationOf(NodeId node) const {
-  auto found = incarnations_.find(node);
-  return found == incarnations_.end() ? Incarnation{} : found->second;
+Duration Peers::SilentFor(NodeId node) const { return liveness_.SilentFor(node, env_.loop->Now()); }
+
+void Peers::Told(NodeId node, Standing standing) {
+  liveness_.Told(node, standing, env_.loop->Now());
 }
 
-Task<void> Peers::Ping(NodeId node) {
-  while (true) {
-    const Instant started = env_.loop->Now();
-    PeerResult result = co_await Await<PeerResult>([&](auto done) {
-      Call(node, PingRequest{}, started + options_.ping_timeout, std::move(done));
-    });
-    if (result.ok()) incarnations_[node] = std::get<PingReply>(*result).incarnation;
-    co_await SleepUntil(env_.loop, started + options_.ping_interval);
-  }
+bool Peers::InTouch(NodeId node) const {
+  return lines_.at(node).link->Connected() && SilentFor(node) <= silence_max_;
+}
+
+void Peers::Redial(NodeId node) {
+  const Line& line = lines_.at(node);
+  line.link->Redial(line.address);
+}
+
+void Peers::MoveTo(NodeId node, std::string address) {
+  lines_.at(node).address = std::move(address);
+  Redial(node);
 }
 
 }  // namespace annulus

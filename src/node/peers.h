@@ -8,8 +8,6 @@
 #include "core/layout/layout.h"
 #include "core/quorum/liveness.h"
 #include "env/env.h"
-#include "task/spawn.h"
-#include "task/task.h"
 
 namespace annulus {
 
@@ -17,16 +15,10 @@ namespace annulus {
 // since every answer, and every silence, says something about a peer.
 class Peers {
  public:
-  struct Options {
-    Duration silence_max = 150ms;
-    Duration ping_interval = 500ms;
-    Duration ping_timeout = 2s;
-  };
+  Peers(Env env, NodeId self, Duration silence_max);
 
-  Peers(Env env, NodeId self, Options options);
-
-  // Opens lines to the layout's other members, at the addresses that `address_of` gives (the
-  // configuration's, where it names the member: it is fresher than the layout), and starts to ping.
+  // Opens lines to the layout's other members, at the addresses that `address_by_name` gives where
+  // it names the member (the configuration is fresher than the layout; gossip is fresher still).
   void Adopt(const Layout& layout, const std::map<std::string, std::string>& address_by_name);
 
   // As Link::Call. NOT_SENT for a node that is no member. REQUIRES: to is not this node.
@@ -35,20 +27,30 @@ class Peers {
   // Oneself first where it is among them, then as Liveness::Order says.
   std::vector<NodeId> InAskingOrder(const std::vector<NodeId>& nodes) const;
   Liveness::State StateOf(NodeId node) const;
-  // As last heard; 0 while unknown.
-  Incarnation IncarnationOf(NodeId node) const;
+  // As Liveness says.
+  Instant HeardAt(NodeId node) const { return liveness_.HeardAt(node); }
+  Duration SilentFor(NodeId node) const;
+
+  // What gossip says of a member, and what follows for its line. REQUIRES: a member.
+  void Told(NodeId node, Standing standing);
+  const std::string& AddressOf(NodeId node) const { return lines_.at(node).address; }
+  // A connection stands, and nothing that was asked over it waits for long.
+  bool InTouch(NodeId node) const;
+  void Redial(NodeId node);
+  void MoveTo(NodeId node, std::string address);
 
  private:
-  Task<void> Ping(NodeId node);
+  struct Line {
+    std::string address;
+    std::unique_ptr<Link> link;
+  };
 
   Env env_;
   NodeId self_;
-  Options options_;
+  Duration silence_max_;
   LayoutVersion version_;
   Liveness liveness_;
-  std::map<NodeId, std::unique_ptr<Link>> links_;
-  std::map<NodeId, Incarnation> incarnations_;
-  TaskGroup pings_;
+  std::map<NodeId, Line> lines_;
 };
 
 }  // namespace annulus

@@ -258,8 +258,8 @@ def overload(scene):
     offered = sum(w["ok"] + w["failed"] for w in flood.windows) / max(sum(w["seconds"] for w in flood.windows), 1e-9)
     alive = [name for name in scene.cluster.processes() if scene.cluster.is_ready(name)]
     return [
-        Criterion(f"capacity {capacity:.0f} a second; offered 3 x that, of which the generator got {offered:.0f} answered",
-                  True),
+        Criterion(f"capacity {capacity:.0f} a second; offered 3 x that, of which the generator got "
+                  f"{offered:.0f} answered", True),
         Criterion(f"peak memory {memory[most] >> 20} MiB ({most}) of {MEMORY_BYTES >> 20} MiB",
                   memory[most] < MEMORY_BYTES),
         Criterion(f"{len(alive)} of {len(scene.cluster.processes())} processes are ready after it",

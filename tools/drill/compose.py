@@ -50,8 +50,8 @@ class ComposeCluster(Cluster):
 
     def _container(self, name):
         if name not in self.ids:
-            self.ids[name] = self._run("docker", "ps", "-a", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}",
-                                       "--filter", f"label=com.docker.compose.service={name}")
+            self.ids[name] = self._run("docker", "ps", "-a", "-q",
+                                       "--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", f"label=com.docker.compose.service={name}")
         return self.ids[name]
 
     def _learn_address(self, name):

@@ -49,6 +49,13 @@ class LocalCluster(Cluster):
         with open(self.hosts, "w", encoding="ascii") as file:
             file.write("\n".join(lines) + "\n")
 
+    def _with_names(self, command):
+        """The command, where our hosts file is the system's; exec keeps the process id."""
+        if not self.names:
+            return command
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(self.hosts),
+                *command]
+
     # --- life -----------------------------------------------------------------------------------------
 
     def up(self):
@@ -73,14 +80,10 @@ class LocalCluster(Cluster):
                    "--listen-http", f"{address}:{self._port(name, HTTP)}"]
         if name in self.coordinators:
             command += ["--advertise-peer", f"{address}:{self._port(name, PEER)}"]
-        if self.names:
-            # exec keeps the process id, so that signals meet the server.
-            command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
-                       str(self.hosts), *command]
         with open(self.folder / f"{name}.log", "ab") as log:
             # pylint: disable=consider-using-with
-            self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                  env=environment())
+            self.running[name] = subprocess.Popen(self._with_names(command), stdin=subprocess.DEVNULL,
+                                                  stdout=log, stderr=log, env=environment())
 
     def down(self):
         with contextlib.suppress(Unavailable):
@@ -167,13 +170,13 @@ class LocalCluster(Cluster):
 
     def run_cli(self, *arguments, timeout=60):
         endpoints = ",".join(map(self.client_address, self.coordinators))
-        done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                              env=environment({"ANNULUS_ENDPOINTS": endpoints}), check=False)
+        done = subprocess.run(self._with_names([BINARY, *map(str, arguments)]), capture_output=True, text=True,
+                              timeout=timeout, env=environment({"ANNULUS_ENDPOINTS": endpoints}), check=False)
         return done.returncode, done.stdout + done.stderr
 
     def start_cli(self, *arguments, cpus=None):
         endpoints = ",".join(map(self.client_address, self.coordinators))
-        process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+        process = subprocess.Popen(self._with_names([BINARY, *map(str, arguments)]), stdout=subprocess.PIPE, text=True,
                                    stdin=subprocess.DEVNULL, env=environment({"ANNULUS_ENDPOINTS": endpoints}))
         name = f"cli-{process.pid}"
         if cpus is not None:

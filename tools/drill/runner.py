@@ -1,9 +1,9 @@
 """Runs one drill from its workload's start to its verdict."""
 
 import collections
-import contextlib
 import dataclasses
 import os
+import subprocess
 import time
 
 import checker
@@ -14,7 +14,7 @@ from drills import Scene
 from history import History
 from workload import Workload
 
-LEVEL_SECONDS = 60
+LEVEL_SECONDS = 30
 BEFORE, AFTER = (1.5, 10), (2, 20)  # seconds of workload around the fault, short and long
 
 
@@ -117,10 +117,12 @@ def _level(cluster, coordinator, bucket, keys, result):
     """Hurries what makes replicas equal where the program has commands for it, and waits."""
     began = time.monotonic()
     for command in ("hints", "repair"):
-        with contextlib.suppress(TimeoutError):
+        try:
             code, output = cluster.run_cli(command, "--wait", timeout=LEVEL_SECONDS)
-            if code != 0 and "unknown command" not in output:
-                result.notes.append(f"annulus {command} --wait ended with {code}: {output.strip()[:300]}")
+        except subprocess.TimeoutExpired:
+            code, output = "no end", f"after {LEVEL_SECONDS} s"
+        if code != 0 and "unknown command" not in output:
+            result.notes.append(f"annulus {command} --wait ended with {code}: {output.strip()[:300]}")
     _, different = wait_until_level(coordinator, bucket, keys, LEVEL_SECONDS)
     return time.monotonic() - began, different
 

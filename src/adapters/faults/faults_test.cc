@@ -33,6 +33,7 @@ class FakeTransport final : public Transport {
         done(std::move(result));
       });
     }
+    void Redial(std::string) override {}
     bool Connected() const override { return true; }
 
    private:

@@ -51,6 +51,7 @@ class FaultyTransport::FaultyLink final : public Link {
     });
   }
 
+  void Redial(std::string address) override { inner_->Redial(std::move(address)); }
   bool Connected() const override { return inner_->Connected(); }
 
  private:

@@ -57,7 +57,8 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
     pb::MemberStatus* wire = out->add_members();
     FillMember(member.member, wire);
     wire->set_state(std::move(member.state));
-    wire->set_incarnation(member.incarnation.value());
+    wire->set_incarnation(member.facts.incarnation.value());
+    wire->set_gossip(std::string(ToString(member.gossip)));
     wire->set_partitions(member.partitions);
     if (view.storage) FillHints(member.hints, wire->mutable_hints());
   }

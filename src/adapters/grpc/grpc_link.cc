@@ -298,6 +298,14 @@ void GrpcLink::Flush() {
   if (frame->requests_size() > 0) stream_->Write();
 }
 
+void GrpcLink::Redial(std::string address) {
+  address_ = std::move(address);
+  if (state_ == State::kNoIdentity) return;
+  GiveUpStream();
+  dial_started_ = Instant::min();  // So that the next dial has nothing to wait for.
+  Lost(absl::StatusCode::kUnavailable, "dialled anew");
+}
+
 void GrpcLink::Dial() {
   state_ = State::kDialing;
   dial_started_ = loop_->Now();

@@ -31,6 +31,7 @@ class GrpcLink final : public Link {
   ~GrpcLink() override;
 
   void Call(PeerRequest request, Instant deadline, LayoutVersion version, PeerDone done) override;
+  void Redial(std::string address) override;
   bool Connected() const override { return state_ == State::kUp; }
 
   // Starts the first dial. REQUIRES: our own identity is known.
@@ -72,7 +73,7 @@ class GrpcLink final : public Link {
 
   GrpcTransport* transport_;
   CqLoop* loop_;
-  const std::string address_;
+  std::string address_;
   const NodeId expected_;
 
   State state_ = State::kNoIdentity;

@@ -81,6 +81,9 @@ class Peer {
       }
     });
   }
+  void Redial(int port) {
+    loop_.On([&] { link_->Redial(Address(port)); });
+  }
   bool Connected() {
     return loop_.On([&] { return link_->Connected(); });
   }
@@ -393,6 +396,28 @@ TEST(GrpcTransport, CapsWhatIsUnderWay) {
     for (PeerDone& done : std::exchange(held, {})) done(PeerReply(ReadReply{}));
   });
   EXPECT_TRUE(large[0].get().ok());
+}
+
+TEST(GrpcTransport, RedialsAtOnceAtTheNewAddress) {
+  std::vector<PeerDone> held;
+  Peer before(2);
+  Peer after(2);
+  Peer client(1, {.cluster = "test", .dial_interval = 3600s});
+  before.Listen(0,
+                [&](PeerContext, PeerRequest, PeerDone done) { held.push_back(std::move(done)); });
+  after.Listen(0, Echo);
+  client.Dial(before.port(), 2);
+  auto lost = client.Call("held");
+  ASSERT_TRUE(Eventually([&] { return before.loop().On([&] { return held.size() == 1; }); }));
+  client.Redial(after.port());
+  EXPECT_EQ(ReasonOf(lost.get()), kReasonLinkLost);
+  ASSERT_TRUE(client.Call("k").get().ok());
+  // Also where it waits for its next dial.
+  after.Die();
+  ASSERT_TRUE(Eventually([&] { return !client.Connected(); }));
+  client.Redial(before.port());
+  ASSERT_TRUE(Eventually([&] { return client.Connected(); }));
+  before.loop().On([&] { held.clear(); });
 }
 
 TEST(GrpcTransport, StopsReadingAPeerThatHasTooMuchUnderWay) {

@@ -14,6 +14,8 @@ namespace pb = peer::v1;
 constexpr size_t kMessageOverheadBytes = 64;
 // Longer times are cut to this, a hundred years, so that they fit a Duration.
 constexpr uint64_t kDurationMaxUs = 100ull * 365 * 24 * 3600 * 1'000'000;
+// Nobody waits longer for a ping.
+constexpr uint64_t kTimeoutMaxUs = 60ull * 1'000'000;
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -74,65 +76,73 @@ size_t SizeOf(const Item& item) {
 }  // namespace
 
 void EncodeRequest(PeerRequest request, pb::Request* out) {
-  std::visit(Overloaded{
-                 [&](IntroduceRequest&&) { out->mutable_introduce(); },
-                 [&](PingRequest&&) { out->mutable_ping(); },
-                 [&](ForwardRequest&& from) {
-                   pb::Forward* to = out->mutable_forward();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_value(std::move(from.value));
-                   to->set_tombstone(from.tombstone);
-                   to->set_blind_delete(from.blind_delete);
-                   EncodeVector(from.context, to->mutable_context());
-                   to->set_request_id(from.request_id.data(), from.request_id.size());
-                   to->set_acks_required(from.acks_required);
-                   to->set_expires_us(from.expires.micros);
-                   to->set_explain(from.explain);
-                   to->set_sloppy(from.sloppy);
-                   to->set_fallback_for(from.fallback_for.value());
-                 },
-                 [&](ReplicateRequest&& from) {
-                   pb::Replicate* to = out->mutable_replicate();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_record(std::move(from.record));
-                   to->set_epoch(from.epoch.value());
-                   to->set_hint_for(from.hint_for.value());
-                   to->set_counted(from.counted);
-                 },
-                 [&](ReadRequest&& from) {
-                   pb::Read* to = out->mutable_read();
-                   EncodeItem(std::move(from.item), to->mutable_item());
-                   to->set_whole_up_to_bytes(from.whole_up_to_bytes);
-                 },
-                 [&](RangeRequest&& from) {
-                   pb::Range* to = out->mutable_range();
-                   to->set_partition(from.partition.value());
-                   to->set_begin(std::move(from.begin));
-                   to->set_end(std::move(from.end));
-                   to->set_values(from.values);
-                   to->set_entries_max(from.entries_max);
-                   to->set_bytes_max(from.bytes_max);
-                 },
-                 [&](RootsRequest&& from) {
-                   EncodePartitions(from.partitions, out->mutable_roots()->mutable_partitions());
-                 },
-                 [&](LeavesRequest&& from) {
-                   pb::Leaves* to = out->mutable_leaves();
-                   to->set_partition(from.partition.value());
-                   to->mutable_recompute()->Add(from.recompute.begin(), from.recompute.end());
-                 },
-                 [&](KeysRequest&& from) {
-                   pb::Keys* to = out->mutable_keys();
-                   to->set_partition(from.partition.value());
-                   to->mutable_leaves()->Add(from.leaves.begin(), from.leaves.end());
-                   to->set_begin(std::move(from.begin));
-                   to->set_bytes_max(from.bytes_max);
-                 },
-                 [&](HurryRequest&& from) {
-                   EncodePartitions(from.partitions, out->mutable_hurry()->mutable_partitions());
-                 },
-             },
-             std::move(request));
+  std::visit(
+      Overloaded{
+          [&](IntroduceRequest&&) { out->mutable_introduce(); },
+          [&](PingRequest&& from) { out->mutable_ping()->set_gossip(std::move(from.gossip)); },
+          [&](ForwardRequest&& from) {
+            pb::Forward* to = out->mutable_forward();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_value(std::move(from.value));
+            to->set_tombstone(from.tombstone);
+            to->set_blind_delete(from.blind_delete);
+            EncodeVector(from.context, to->mutable_context());
+            to->set_request_id(from.request_id.data(), from.request_id.size());
+            to->set_acks_required(from.acks_required);
+            to->set_expires_us(from.expires.micros);
+            to->set_explain(from.explain);
+            to->set_sloppy(from.sloppy);
+            to->set_fallback_for(from.fallback_for.value());
+          },
+          [&](ReplicateRequest&& from) {
+            pb::Replicate* to = out->mutable_replicate();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_record(std::move(from.record));
+            to->set_epoch(from.epoch.value());
+            to->set_hint_for(from.hint_for.value());
+            to->set_counted(from.counted);
+          },
+          [&](ReadRequest&& from) {
+            pb::Read* to = out->mutable_read();
+            EncodeItem(std::move(from.item), to->mutable_item());
+            to->set_whole_up_to_bytes(from.whole_up_to_bytes);
+          },
+          [&](RangeRequest&& from) {
+            pb::Range* to = out->mutable_range();
+            to->set_partition(from.partition.value());
+            to->set_begin(std::move(from.begin));
+            to->set_end(std::move(from.end));
+            to->set_values(from.values);
+            to->set_entries_max(from.entries_max);
+            to->set_bytes_max(from.bytes_max);
+          },
+          [&](RootsRequest&& from) {
+            EncodePartitions(from.partitions, out->mutable_roots()->mutable_partitions());
+          },
+          [&](LeavesRequest&& from) {
+            pb::Leaves* to = out->mutable_leaves();
+            to->set_partition(from.partition.value());
+            to->mutable_recompute()->Add(from.recompute.begin(), from.recompute.end());
+          },
+          [&](KeysRequest&& from) {
+            pb::Keys* to = out->mutable_keys();
+            to->set_partition(from.partition.value());
+            to->mutable_leaves()->Add(from.leaves.begin(), from.leaves.end());
+            to->set_begin(std::move(from.begin));
+            to->set_bytes_max(from.bytes_max);
+          },
+          [&](HurryRequest&& from) {
+            EncodePartitions(from.partitions, out->mutable_hurry()->mutable_partitions());
+          },
+          [&](PingForRequest&& from) {
+            pb::PingFor* to = out->mutable_ping_for();
+            to->set_target(from.target.value());
+            to->set_timeout_us(
+                std::chrono::duration_cast<std::chrono::microseconds>(from.timeout).count());
+            to->set_gossip(std::move(from.gossip));
+          },
+      },
+      std::move(request));
 }
 
 absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
@@ -140,7 +150,7 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
     case pb::Request::kIntroduce:
       return IntroduceRequest{};
     case pb::Request::kPing:
-      return PingRequest{};
+      return PingRequest{.gossip = std::move(*request->mutable_ping()->mutable_gossip())};
     case pb::Request::kForward: {
       pb::Forward* from = request->mutable_forward();
       ForwardRequest to;
@@ -206,6 +216,13 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
     }
     case pb::Request::kHurry:
       return HurryRequest{DecodePartitions(request->hurry().partitions())};
+    case pb::Request::kPingFor: {
+      pb::PingFor* from = request->mutable_ping_for();
+      return PingForRequest{
+          .target = NodeId(from->target()),
+          .timeout = std::chrono::microseconds(std::min(from->timeout_us(), kTimeoutMaxUs)),
+          .gossip = std::move(*from->mutable_gossip())};
+    }
     case pb::Request::BODY_NOT_SET:
       break;
   }
@@ -232,11 +249,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             to->set_layout(std::move(from.layout));
             to->set_formation_digest(from.formation_digest);
           },
-          [&](PingReply&& from) {
-            pb::PingReply* to = out->mutable_ping();
-            to->set_incarnation(from.incarnation.value());
-            to->set_layout_version(from.layout_version.value());
-          },
+          [&](PingReply&& from) { out->mutable_ping()->set_gossip(std::move(from.gossip)); },
           [&](ForwardReply&& from) {
             pb::ForwardReply* to = out->mutable_forward();
             to->mutable_dot()->set_actor(from.dot.actor.value());
@@ -295,6 +308,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
               out->mutable_hurry()->add_age_us(age.has_value() ? 1 + ToMicros(*age) : 0);
             }
           },
+          [&](PingForReply&& from) { out->mutable_ping_for()->set_reached(from.reached); },
       },
       *std::move(reply));
 }
@@ -322,9 +336,7 @@ PeerResult DecodeReply(pb::Reply* reply) {
       return to;
     }
     case pb::Reply::kPing: {
-      const pb::PingReply& from = reply->ping();
-      return PingReply{.incarnation = Incarnation(from.incarnation()),
-                       .layout_version = LayoutVersion(from.layout_version())};
+      return PingReply{.gossip = std::move(*reply->mutable_ping()->mutable_gossip())};
     }
     case pb::Reply::kForward: {
       pb::ForwardReply* from = reply->mutable_forward();
@@ -395,6 +407,8 @@ PeerResult DecodeReply(pb::Reply* reply) {
       }
       return to;
     }
+    case pb::Reply::kPingFor:
+      return PingForReply{.reached = reply->ping_for().reached()};
     case pb::Reply::BODY_NOT_SET:
       break;
   }
@@ -443,6 +457,8 @@ size_t ApproximateSize(const PeerRequest& request) {
                         [](const RangeRequest& r) { return r.begin.size() + r.end.size(); },
                         [](const RootsRequest& r) { return r.partitions.size() * 3; },
                         [](const KeysRequest& r) { return r.leaves.size() * 3 + r.begin.size(); },
+                        [](const PingRequest& r) { return r.gossip.size(); },
+                        [](const PingForRequest& r) { return r.gossip.size(); },
                         [](const auto&) { return size_t{0}; },
                     },
                     request);
@@ -453,6 +469,7 @@ size_t ApproximateSize(const PeerReply& reply) {
          std::visit(
              Overloaded{
                  [](const IntroduceReply& r) { return r.layout.size() + 256; },
+                 [](const PingReply& r) { return r.gossip.size(); },
                  [](const ForwardReply& r) { return r.context.width() * 16 + r.hops.size() * 64; },
                  [](const ReadReply& r) { return r.record.has_value() ? r.record->size() : 0; },
                  [](const RangeReply& r) {

@@ -49,7 +49,12 @@ Reply PassReply(Reply reply) {
 
 TEST(PeerCodec, PassesIntroduceAndPing) {
   Pass(IntroduceRequest{});
-  Pass(PingRequest{});
+  EXPECT_EQ(Pass(PingRequest{.gossip = kRaw}).gossip, kRaw);
+  const PingForRequest ping_for =
+      Pass(PingForRequest{.target = NodeId(~0ull), .timeout = 80ms, .gossip = kRaw});
+  EXPECT_EQ(ping_for.target, NodeId(~0ull));
+  EXPECT_EQ(ping_for.timeout, Duration(80ms));
+  EXPECT_EQ(ping_for.gossip, kRaw);
   const IntroduceReply reply = PassReply(IntroduceReply{.cluster = "c",
                                                         .name = "n",
                                                         .id = NodeId(~0ull),
@@ -71,10 +76,8 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
   EXPECT_EQ(reply.layout, kRaw);
   EXPECT_EQ(reply.formation_digest, 99u);
 
-  const PingReply ping =
-      PassReply(PingReply{.incarnation = Incarnation(9), .layout_version = LayoutVersion(12)});
-  EXPECT_EQ(ping.incarnation, Incarnation(9));
-  EXPECT_EQ(ping.layout_version, LayoutVersion(12));
+  EXPECT_EQ(PassReply(PingReply{.gossip = kRaw}).gossip, kRaw);
+  EXPECT_TRUE(PassReply(PingForReply{.reached = true}).reached);
 }
 
 TEST(PeerCodec, PassesForward) {

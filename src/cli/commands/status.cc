@@ -70,6 +70,7 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
                                     {"peer", member.peer_address()},
                                     {"zone", member.zone()},
                                     {"state", member.state()},
+                                    {"gossip", member.gossip()},
                                     {"incarnation", HexId(member.incarnation())},
                                     {"partitions", member.partitions()}});
     }

@@ -6,7 +6,6 @@ namespace annulus {
 
 void Liveness::Asked(NodeId id, Instant now) {
   Peer& peer = peers_[id];
-  ++peer.under_way;
   if (!peer.waiting) {
     peer.waiting = true;
     peer.silent_since = now;
@@ -15,22 +14,18 @@ void Liveness::Asked(NodeId id, Instant now) {
 
 void Liveness::Heard(NodeId id, Instant now) {
   Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
   peer.broken = false;
-  peer.waiting = peer.under_way > 0;
-  peer.silent_since = now;
+  peer.waiting = false;
+  peer.heard_at = now;
 }
 
-void Liveness::Missed(NodeId id) {
-  // It stays waiting: only a word from the peer ends its silence.
-  Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
-}
+void Liveness::Broken(NodeId id) { peers_[id].broken = true; }
 
-void Liveness::Broken(NodeId id) {
+void Liveness::Told(NodeId id, Standing standing, Instant now) {
   Peer& peer = peers_[id];
-  if (peer.under_way > 0) --peer.under_way;
-  peer.broken = true;
+  if (peer.told == standing) return;
+  peer.told = standing;
+  peer.told_at = now;
 }
 
 Liveness::State Liveness::StateOf(NodeId id, Instant now) const {
@@ -38,8 +33,22 @@ Liveness::State Liveness::StateOf(NodeId id, Instant now) const {
   if (found == peers_.end()) return State::kUp;
   const Peer& peer = found->second;
   if (peer.broken) return State::kDown;
+  const bool doubted = peer.told != Standing::kAlive && peer.heard_at < peer.told_at &&
+                       (peer.heard_at == Instant::min() || now - peer.heard_at > silence_max_);
+  if (doubted) return peer.told == Standing::kDead ? State::kDown : State::kSuspect;
   if (peer.waiting && now - peer.silent_since > silence_max_) return State::kSilent;
   return State::kUp;
+}
+
+Instant Liveness::HeardAt(NodeId id) const {
+  auto found = peers_.find(id);
+  return found == peers_.end() ? Instant::min() : found->second.heard_at;
+}
+
+Duration Liveness::SilentFor(NodeId id, Instant now) const {
+  auto found = peers_.find(id);
+  if (found == peers_.end() || !found->second.waiting) return Duration(0);
+  return now - found->second.silent_since;
 }
 
 std::vector<NodeId> Liveness::Order(std::vector<NodeId> nodes, Instant now) const {
@@ -54,6 +63,8 @@ std::string_view ToString(Liveness::State state) {
       return "up";
     case Liveness::State::kSilent:
       return "silent";
+    case Liveness::State::kSuspect:
+      return "suspect";
     case Liveness::State::kDown:
       return "down";
   }

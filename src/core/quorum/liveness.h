@@ -7,37 +7,47 @@
 
 #include "base/strong_id.h"
 #include "base/time.h"
+#include "core/gossip/update.h"
 
 namespace annulus {
 
 // Whom to ask first. It says nothing about who owns what, and a wrong guess costs time only.
 //
 // A peer is silent when something has been asked of it for `silence_max` and nothing at all was
-// heard from it since; down when its connection broke and nothing was heard since. One word from it
-// ends either. Pings (node/peers) make sure that something is always asked.
+// heard from it since (what was asked before its last word may simply take long); down when its
+// connection broke and nothing was heard since. Where gossip doubts it and it has not been heard
+// for `silence_max`, it is suspect, or down where gossip calls it dead. One word from it ends each
+// of these: what we see ourselves beats what is said. Probes (node/gossip) make sure that something
+// is asked of everybody now and then.
 class Liveness {
  public:
-  enum class State : uint8_t { kUp, kSilent, kDown };
+  enum class State : uint8_t { kUp, kSilent, kSuspect, kDown };
 
   explicit Liveness(Duration silence_max) : silence_max_(silence_max) {}
 
   void Asked(NodeId peer, Instant now);
   void Heard(NodeId peer, Instant now);
-  // A request ended without a word from the peer: its deadline passed.
-  void Missed(NodeId peer);
   void Broken(NodeId peer);
+  // What gossip says of it now.
+  void Told(NodeId peer, Standing standing, Instant now);
 
   State StateOf(NodeId peer, Instant now) const;
-  // The same nodes: those that are up, then the silent, then the down, each group in its old order.
-  // A node that was never asked (oneself) is up.
+  // When it last said anything; Instant::min() before it ever did.
+  Instant HeardAt(NodeId peer) const;
+  // How long it has left something unanswered; 0 where nothing is.
+  Duration SilentFor(NodeId peer, Instant now) const;
+  // The same nodes: those that are up, then the silent, the suspect, the down, each group in its
+  // old order. A node that was never asked (oneself) is up.
   std::vector<NodeId> Order(std::vector<NodeId> nodes, Instant now) const;
 
  private:
   struct Peer {
-    uint32_t under_way = 0;
-    Instant silent_since;  // Meaningful while something is, or was last, unanswered.
-    bool waiting = false;
+    bool waiting = false;  // Something has been asked since the last word, first at:
+    Instant silent_since;
+    Instant heard_at = Instant::min();
     bool broken = false;
+    Standing told = Standing::kAlive;
+    Instant told_at;
   };
 
   Duration silence_max_;
