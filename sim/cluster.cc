@@ -204,6 +204,8 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.secrets = {"a secret of the simulated cluster"};
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
+  options.repair_interval = options_.repair_interval;
+  options.scrub_interval = options_.scrub_interval;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
 }

@@ -27,6 +27,8 @@ struct ClusterOptions {
   bool sync = true;
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
+  Duration repair_interval = 1s;
+  Duration scrub_interval = 60s;
   uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "sim/cluster.h"
+#include "sim/equality.h"
 #include "sim/workload.h"
 
 namespace annulus::sim {
@@ -21,6 +22,7 @@ constexpr double kOneAtATimeChance = 0.2;
 // Long enough for every deadline and connection of the time before to end.
 constexpr Duration kQuiescence = 10s;
 constexpr Duration kFinalReadPatience = 30s;
+constexpr Duration kEqualityPatience = 60s;
 
 // Tells the history what happens to forwarded writes.
 class Watcher : public ForwardWatcher {
@@ -179,10 +181,15 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   faults.Heal();
   if (!ended) report.violations.push_back("clients are stuck");
   world.RunFor(kQuiescence);
-  if (!cluster.WaitReady())
+  if (!cluster.WaitReady()) {
     report.violations.push_back("the cluster is not ready after the last fault");
-  else
+  } else {
     CheckViews(&cluster, &report.violations);
+    // Before reads can repair anything.
+    for (std::string& line : CheckEquality(&cluster, kEqualityPatience)) {
+      report.violations.push_back(std::move(line));
+    }
+  }
   if (ended) workload.ReadAllOwners(kFinalReadPatience);
   world.Tell("every item was read from all its owners");
 

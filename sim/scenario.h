@@ -29,7 +29,7 @@ namespace annulus::sim {
 // It is all about one item. Its owners are A, B, C, in the order of its preference list, then come
 // the other nodes, then the coordinators.
 //
-//   cluster [nodes=5] [coordinators=0] [replicas=3] [seed=1]
+//   cluster [nodes=5] [coordinators=0] [replicas=3] [seed=1] [repair=3600]
 //   put VALUE at=X [w=one|quorum|all] [strict] [over]   over: with the context of the last answer
 //   delete at=X [...]                                   always with that context
 //   get at=X [r=one|quorum|all] [strict]

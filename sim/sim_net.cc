@@ -95,6 +95,31 @@ struct HashFields {
     for (const RangeReply::Entry& entry : m.entries) (*h)(entry.data_key)(entry.record);
     (*h)(m.more)(m.epoch.value());
   }
+  void operator()(const RootsRequest& m) {
+    for (PartitionId partition : m.partitions) (*h)(partition.value());
+  }
+  void operator()(const RootsReply& m) {
+    for (uint64_t root : m.roots) (*h)(root);
+  }
+  void operator()(const LeavesRequest& m) {
+    (*h)(m.partition.value());
+    for (uint32_t leaf : m.recompute) (*h)(leaf);
+  }
+  void operator()(const LeavesReply& m) { (*h)(m.leaves); }
+  void operator()(const KeysRequest& m) {
+    (*h)(m.partition.value())(m.begin)(m.bytes_max);
+    for (uint32_t leaf : m.leaves) (*h)(leaf);
+  }
+  void operator()(const KeysReply& m) {
+    for (const KeyDigest& key : m.keys) (*h)(key.data_key)(key.digest);
+    (*h)(m.next);
+  }
+  void operator()(const HurryRequest& m) {
+    for (PartitionId partition : m.partitions) (*h)(partition.value());
+  }
+  void operator()(const HurryReply& m) {
+    for (const auto& age : m.ages) (*h)(age.has_value() ? 1 + age->count() : 0);
+  }
 };
 
 }  // namespace

@@ -49,6 +49,46 @@ void ProcessMetrics::Take(const Sample& sample) {
   uptime_->Set(ToSeconds(sample.uptime));
   faults_enabled_->Set(sample.faults_enabled ? 1 : 0);
   faults_active_->Set(static_cast<double>(sample.faults_active));
+  if (sample.convergence.has_value()) TakeRepair(sample);
+}
+
+void ProcessMetrics::TakeRepair(const Sample& sample) {
+  if (convergence_age_ == nullptr) {
+    convergence_age_ = registry_.Gauge(
+        "annulus_convergence_age_seconds",
+        "Since the start of the last exchange in which all owners of a partition took part and "
+        "every difference was repaired, the most over this node's partitions; since the start of "
+        "the process where there is one without");
+    convergence_never_ =
+        registry_.Gauge("annulus_convergence_never",
+                        "Partitions of this node without such an exchange since its start");
+    const auto follow = [this](uint64_t RepairCounters::*source, const char* name,
+                               const char* help) {
+      repair_.push_back({source, registry_.Counter(name, help)});
+    };
+    follow(&RepairCounters::rounds, "annulus_aae_rounds_total",
+           "Comparisons of this node's hash trees with those of the other owners");
+    follow(&RepairCounters::exchanges, "annulus_aae_exchanges_total",
+           "Partitions whose leaves were compared, since their roots differed");
+    follow(&RepairCounters::leaves_differed, "annulus_aae_leaves_differed_total",
+           "Leaves that differed in them");
+    follow(&RepairCounters::records_fetched, "annulus_aae_records_fetched_total",
+           "Records fetched from other owners");
+    follow(&RepairCounters::records_sent, "annulus_aae_records_sent_total",
+           "Records sent to other owners");
+    follow(&RepairCounters::bytes_moved, "annulus_aae_bytes_total", "Of these records");
+    follow(&RepairCounters::partitions_scrubbed, "annulus_aae_scrubbed_total",
+           "Partitions whose leaves were compared with their data");
+    follow(&RepairCounters::leaves_corrected, "annulus_aae_leaves_corrected_total",
+           "Leaves that were not what their data says");
+  }
+  const ConvergenceView& view = *sample.convergence;
+  const Duration age = view.never > 0 ? sample.uptime : view.age.value_or(Duration(0));
+  convergence_age_->Set(ToSeconds(age));
+  convergence_never_->Set(view.never);
+  for (const Followed& counter : repair_) {
+    counter.shown->Add(sample.repair.*counter.source - counter.shown->value());
+  }
 }
 
 }  // namespace annulus

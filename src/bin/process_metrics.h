@@ -1,9 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "adapters/grpc/request_observer.h"
 #include "adapters/metrics/metrics.h"
+#include "node/api.h"
 
 namespace annulus {
 
@@ -24,6 +27,8 @@ class ProcessMetrics {
     Duration uptime{0};
     bool faults_enabled = false;
     size_t faults_active = 0;
+    std::optional<ConvergenceView> convergence;  // Of a node.
+    RepairCounters repair;
   };
   void Take(const Sample& sample);
 
@@ -36,6 +41,12 @@ class ProcessMetrics {
     MetricHistogram* latency = nullptr;
     MetricCounter* ended[kCodes] = {};  // Made when first needed.
   };
+  // A counter of the node, and the one that shows it.
+  struct Followed {
+    uint64_t RepairCounters::*source;
+    MetricCounter* shown;
+  };
+  void TakeRepair(const Sample& sample);
   static int Index(PublicOp op) { return static_cast<int>(op); }
 
   MetricRegistry registry_;
@@ -47,6 +58,10 @@ class ProcessMetrics {
   MetricGauge* uptime_;
   MetricGauge* faults_enabled_;
   MetricGauge* faults_active_;
+  // Of a node; made when it first says something.
+  MetricGauge* convergence_age_ = nullptr;
+  MetricGauge* convergence_never_ = nullptr;
+  std::vector<Followed> repair_;
 };
 
 }  // namespace annulus

@@ -75,6 +75,9 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   options.partitions = settings.partitions;
   options.replicas = settings.replicas;
   options.secrets = settings.secrets;
+  options.repair_interval = settings.repair_interval;
+  options.repair_bytes_per_second = settings.repair_mb_per_second << 20;
+  options.scrub_interval = settings.scrub_days * 24h;
   options.hint_limits = {.bytes_max = settings.hint_mb << 20,
                          .bytes_per_target_max = settings.hint_mb << 19};
   return options;
@@ -330,7 +333,9 @@ void Process::Refresh() {
                  .links_up = transport_->links_up(),
                  .uptime = view.uptime,
                  .faults_enabled = faults_ != nullptr,
-                 .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size()});
+                 .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size(),
+                 .convergence = view.storage ? std::optional(view.convergence) : std::nullopt,
+                 .repair = view.repair});
 }
 
 void Process::SampleAgain() {

@@ -120,6 +120,7 @@ void AddCommands(CLI::App& app, Invocation& invocation) {
   AddHints(app, invocation);
   AddRing(app, invocation);
   AddExplain(app, invocation);
+  AddRepair(app, invocation);
   AddFaults(app, invocation);
   AddHealth(app, invocation);
   AddCompletion(app, invocation);

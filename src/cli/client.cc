@@ -166,6 +166,16 @@ absl::StatusOr<admin::v1::LocateResponse> Client::Locate(const admin::v1::Locate
   return response;
 }
 
+absl::StatusOr<admin::v1::RepairResponse> Client::Repair(const admin::v1::RepairRequest& request) {
+  admin::v1::RepairResponse response;
+  const absl::Status status =
+      WithRetries(CallKind::kRead, [&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admin->Repair(context, request, &response);
+      });
+  if (!status.ok()) return status;
+  return response;
+}
+
 namespace {
 
 // Cancels a call that is silent for too long: a blocking Read has no deadline of its own.

@@ -45,6 +45,7 @@ class Client {
   absl::StatusOr<kv::v1::GetResponse> Get(const kv::v1::GetRequest& request);
   absl::StatusOr<admin::v1::LayoutResponse> Layout();
   absl::StatusOr<admin::v1::LocateResponse> Locate(const admin::v1::LocateRequest& request);
+  absl::StatusOr<admin::v1::RepairResponse> Repair(const admin::v1::RepairRequest& request);
 
   // Calls `page` with each part in order, until it returns false or the scan has ended. After a
   // failure the scan goes on behind the last part, so nothing is seen twice.

@@ -423,13 +423,28 @@ TEST_F(CommandsTest, WrongCommandLines) {
   EXPECT_EQ(Annulus({"put", "", "v"}).code, kExitUsage);
 }
 
+TEST_F(CommandsTest, RepairWaitsUntilAllIsLevel) {
+  const Ran asked = Annulus({"repair", "--partition", "3", "-o", "json"});
+  EXPECT_EQ(asked.code, kExitOk);
+  EXPECT_EQ(asked.parsed()["partitions"], 1);
+  EXPECT_EQ(asked.parsed()["level"], 0);
+  EXPECT_EQ(asked.parsed()["missing"][0], "node-2");
+  const Ran late = Annulus({"repair", "--wait", "--at-most", "1ms"});
+  EXPECT_EQ(late.code, kExitFailed);
+  EXPECT_THAT(late.err, HasSubstr("node-2"));
+  const Ran waited = Annulus({"repair", "--wait", "-o", "json"});
+  EXPECT_EQ(waited.code, kExitOk);
+  EXPECT_EQ(waited.parsed()["level"], 4);
+  EXPECT_EQ(Annulus({"repair", "--partition", "x"}).code, kExitUsage);
+}
+
 TEST_F(CommandsTest, EveryCommandHasHelpWithExamples) {
   const Ran help = Annulus({"--help"});
   EXPECT_EQ(help.code, kExitOk);
   EXPECT_THAT(help.out, HasSubstr("Exit codes:"));
   for (const char* command :
        {"dev", "serve", "put", "get", "del", "scan", "import", "export", "bench", "status", "ring",
-        "explain", "faults", "health", "completion", "version"}) {
+        "explain", "repair", "faults", "health", "completion", "version"}) {
     const Ran one = Annulus({command, "--help"});
     EXPECT_EQ(one.code, kExitOk) << command;
     EXPECT_THAT(one.out, HasSubstr("Examples:")) << command;

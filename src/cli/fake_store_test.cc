@@ -265,6 +265,18 @@ class FakeStore::Admin : public admin::v1::Admin::Service {
     *response->mutable_faults() = faults_.faults();
     return grpc::Status::OK;
   }
+  // Level at the fifth question.
+  grpc::Status Repair(grpc::ServerContext*, const admin::v1::RepairRequest* request,
+                      admin::v1::RepairResponse* response) override {
+    std::lock_guard lock(mutex_);
+    response->set_partitions(request->has_partition() ? 1 : 4);
+    if (++repairs_ >= 5) {
+      response->set_level(response->partitions());
+    } else {
+      response->add_missing("node-2");
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status Status(grpc::ServerContext*, const admin::v1::StatusRequest*,
                       admin::v1::StatusResponse* response) override {
     response->set_cluster("fake");
@@ -314,6 +326,7 @@ class FakeStore::Admin : public admin::v1::Admin::Service {
  private:
   std::mutex mutex_;
   admin::v1::SetFaultsRequest faults_;
+  int repairs_ = 0;
 };
 
 FakeStore::FakeStore() = default;

@@ -126,6 +126,19 @@ absl::Status ParseBool(const std::string& text, bool* out) {
   return Wrong(absl::StrCat("\"", text, "\" is neither true nor false"));
 }
 
+absl::Status ParseRepairInterval(const std::string& text, ServeSettings* out) {
+  constexpr double kSecondsMin = 0.1;
+  constexpr double kSecondsMax = 86400;
+  double seconds = 0;
+  const std::string number(absl::StripSuffix(text, "s"));
+  if (!absl::SimpleAtod(number, &seconds) || !(seconds >= kSecondsMin) || seconds > kSecondsMax) {
+    return Wrong(absl::StrCat("\"", text, "\" is not a number of seconds from ", kSecondsMin,
+                              " to ", kSecondsMax));
+  }
+  out->repair_interval = FromSeconds(seconds);
+  return absl::OkStatus();
+}
+
 absl::Status ParseDrain(const std::string& text, ServeSettings* out) {
   double seconds = 0;
   const std::string number(absl::StripSuffix(text, "s"));
@@ -230,6 +243,17 @@ const std::vector<Definition>& Definitions() {
       {{"cache_mb", "MiB for caches; 0: by the memory there is", "0"},
        [](const std::string& text, ServeSettings* out) {
          return ParseNumber(text, 0, 1 << 20, &out->cache_mb);
+       }},
+      {{"repair_interval", "seconds between comparisons of a node's data with its other owners'",
+        "10"},
+       ParseRepairInterval},
+      {{"repair_mb_per_second", "MiB of records that repairs move in a second; 0: no limit", "16"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseNumber(text, 0, 1 << 20, &out->repair_mb_per_second);
+       }},
+      {{"scrub_days", "days in which all hash trees are compared with the data once", "7"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseNumber(text, 1, 365, &out->scrub_days);
        }},
       {{"hint_mb", "MiB of writes kept for members that do not answer", "1024"},
        [](const std::string& text, ServeSettings* out) {

@@ -37,6 +37,9 @@ struct ServeSettings {
   std::string log_format;  // "text", "json"
   Duration drain{0};
   uint64_t cache_mb = 0;  // 0: by the memory there is.
+  Duration repair_interval{0};
+  uint64_t repair_mb_per_second = 0;  // 0: no limit.
+  uint64_t scrub_days = 0;
   uint64_t hint_mb = 1024;
   bool enable_faults = false;
 };

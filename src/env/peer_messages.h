@@ -11,6 +11,7 @@
 #include "base/strong_id.h"
 #include "base/time.h"
 #include "core/error.h"
+#include "core/merkle/tree.h"
 #include "core/version/item.h"
 #include "core/version/record.h"
 
@@ -120,6 +121,46 @@ struct RangeReply {
   Epoch epoch;
 };
 
+// Anti-entropy (DESIGN section 8), between the owners of a partition.
+
+// The roots of these partitions' hash trees, in the order asked.
+struct RootsRequest {
+  std::vector<PartitionId> partitions;
+};
+struct RootsReply {
+  std::vector<uint64_t> roots;
+};
+
+// A partition's leaves. Those named, which are in doubt, are made what their items say first.
+struct LeavesRequest {
+  PartitionId partition;
+  std::vector<uint32_t> recompute;
+};
+struct LeavesReply {
+  Bytes leaves;  // core/merkle Encode.
+};
+
+// What do you hold of these leaves? Ascending, from the data key `begin` on (empty: the first).
+struct KeysRequest {
+  PartitionId partition;
+  std::vector<uint32_t> leaves;
+  Bytes begin;
+  uint64_t bytes_max = 0;
+};
+struct KeysReply {
+  std::vector<KeyDigest> keys;
+  Bytes next;  // Where to go on; empty: this was the last page.
+};
+
+// Compare these partitions with their other owners soon. The reply does not wait for it: it says
+// how long ago the last exchange of each began that left all owners equal.
+struct HurryRequest {
+  std::vector<PartitionId> partitions;
+};
+struct HurryReply {
+  std::vector<std::optional<Duration>> ages;  // In the order asked; nullopt: never.
+};
+
 // Ping that member for me, since it does not answer me, and say within the timeout whether it
 // answers you.
 struct PingForRequest {
@@ -132,8 +173,10 @@ struct PingForReply {
 };
 
 using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
-                                 ReadRequest, RangeRequest, PingForRequest>;
-using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
-                               RangeReply, PingForReply>;
+                                 ReadRequest, RangeRequest, RootsRequest, LeavesRequest,
+                                 KeysRequest, HurryRequest, PingForRequest>;
+using PeerReply =
+    std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply, RangeReply,
+                 RootsReply, LeavesReply, KeysReply, HurryReply, PingForReply>;
 
 }  // namespace annulus

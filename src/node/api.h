@@ -105,6 +105,35 @@ struct ScanPage {
   Bytes page_token;
 };
 
+// What anti-entropy did since the start of the node.
+struct RepairCounters {
+  uint64_t rounds = 0;           // Comparisons of all roots.
+  uint64_t exchanges = 0;        // Partitions whose leaves were compared.
+  uint64_t leaves_differed = 0;  // In them; most of them by writes that were on their way.
+  uint64_t records_fetched = 0;  // From other owners.
+  uint64_t records_sent = 0;     // To other owners.
+  uint64_t bytes_moved = 0;      // Of records, both ways.
+  uint64_t partitions_scrubbed = 0;
+  uint64_t leaves_corrected = 0;  // That were not what their items say.
+};
+
+// How far this node's partitions are known to be equal on all of their owners.
+struct ConvergenceView {
+  uint32_t partitions = 0;  // That this node owns.
+  uint32_t never = 0;       // Of them, without such an exchange since the node's start.
+  // Of the others: the start of the last exchange in which all owners took part and every
+  // difference was confirmed repaired, the least over the partitions. Nullopt where there is none.
+  std::optional<Duration> age;
+  WallTime since;  // The same for people.
+};
+
+// A hurried repair (Node::Repair), as it stands.
+struct RepairAnswer {
+  uint32_t partitions = 0;  // That were asked for.
+  uint32_t level = 0;       // Of them, equal on all owners since the moment that was asked for.
+  std::vector<std::string> missing;  // Members that others wait for: they do not answer.
+};
+
 // Since the node's start.
 struct NodeCounters {
   uint64_t hints_stored = 0;    // Hints written, or added to, here.
@@ -134,6 +163,8 @@ struct StatusView {
   std::string not_ready_reason;
   bool sync = true;
   std::vector<MemberView> members;
+  ConvergenceView convergence;
+  RepairCounters repair;
   HintLedger::Account hints;  // Kept here now.
   NodeCounters counters;
 };

@@ -16,6 +16,8 @@
 
 namespace annulus {
 
+class AntiEntropy;
+
 // What every flow of a node may use. The node owns it and outlives its flows.
 struct NodeContext {
   Env env;
@@ -24,12 +26,14 @@ struct NodeContext {
   NodeId id;
   Incarnation incarnation;
   Instant started;
-  std::unique_ptr<Replica> replica;  // Null in a coordinator, which owns nothing.
+  std::unique_ptr<Replica> replica;     // Null in a coordinator, which owns nothing.
+  AntiEntropy* anti_entropy = nullptr;  // The same.
   std::unique_ptr<Peers> peers;
   std::unique_ptr<Gossiper> gossip;
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
+  RepairCounters repair;
   NodeCounters counters;
   HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "task/await.h"
+#include "node/meta.h"
 
 namespace annulus {
 namespace {
@@ -11,29 +11,12 @@ namespace {
 constexpr char kIdentityKey[] = "identity";
 constexpr char kLayoutKey[] = "layout";
 
-using Found = absl::StatusOr<std::optional<Bytes>>;
-
 Bytes Encode(NodeId id, BytesView cluster, BytesView name) {
   Bytes out;
   PutFixed64(&out, id.value());
   PutSized(&out, cluster);
   PutSized(&out, name);
   return out;
-}
-
-Task<Found> ReadMeta(Env env, std::string key) {
-  Found found = co_await Await<Found>(
-      [&](auto done) { env.storage->Read(ColumnFamily::kMeta, std::move(key), std::move(done)); });
-  co_return found;
-}
-
-Task<absl::Status> WriteMeta(Env env, std::string key, Bytes value) {
-  absl::Status status = co_await Await<absl::Status>([&](auto done) {
-    StorageBatch batch;
-    batch.push_back({ColumnFamily::kMeta, std::move(key), std::move(value)});
-    env.storage->Commit(std::move(batch), std::move(done));
-  });
-  co_return status;
 }
 
 absl::Status Check(const std::string& stored_cluster, const std::string& stored_name,
@@ -56,7 +39,7 @@ absl::Status Check(const std::string& stored_cluster, const std::string& stored_
 Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::string name) {
   Identity identity;
   std::string key = kIdentityKey;
-  Found stored = co_await ReadMeta(env, key);
+  absl::StatusOr<std::optional<Bytes>> stored = co_await ReadMeta(env, key);
   if (!stored.ok()) co_return stored.status();
   if (!stored->has_value()) {
     do {
@@ -83,7 +66,7 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
   identity.id = NodeId(id);
 
   key = kLayoutKey;
-  Found layout_bytes = co_await ReadMeta(env, key);
+  absl::StatusOr<std::optional<Bytes>> layout_bytes = co_await ReadMeta(env, key);
   if (!layout_bytes.ok()) co_return layout_bytes.status();
   if (layout_bytes->has_value()) {
     absl::StatusOr<Layout> layout = Layout::Decode(**layout_bytes);

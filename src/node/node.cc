@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/ring/ring.h"
+#include "node/anti_entropy.h"
 #include "node/context.h"
 #include "node/formation.h"
 #include "node/get.h"
@@ -13,6 +14,7 @@
 #include "node/identity.h"
 #include "node/locate.h"
 #include "node/put.h"
+#include "node/repair.h"
 #include "node/scan.h"
 
 namespace annulus {
@@ -60,6 +62,12 @@ class NodeImpl : public Node {
     if (identity.layout.has_value()) {
       context_.layout = std::make_shared<const Layout>(*std::move(identity.layout));
     }
+    if (env.storage != nullptr) {
+      anti_entropy_ = std::make_unique<AntiEntropy>(&context_);
+      context_.anti_entropy = anti_entropy_.get();
+      flows_.Spawn(anti_entropy_->Run());
+      flows_.Spawn(anti_entropy_->Scrub());
+    }
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
     });
@@ -97,6 +105,13 @@ class NodeImpl : public Node {
     co_return answer;
   }
 
+  Task<absl::StatusOr<RepairAnswer>> Repair(std::optional<PartitionId> partition, Duration age,
+                                            Instant deadline) override {
+    absl::StatusOr<RepairAnswer> answer =
+        co_await RunRepair(&context_, partition, age, Bounded(deadline));
+    co_return answer;
+  }
+
   StatusView Status() const override {
     StatusView view{.cluster = context_.options.cluster,
                     .name = context_.options.name,
@@ -106,6 +121,8 @@ class NodeImpl : public Node {
                     .uptime = context_.Now() - context_.started,
                     .ready = context_.layout != nullptr && !draining_,
                     .sync = context_.replica == nullptr || context_.replica->Syncs()};
+    view.repair = context_.repair;
+    if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
     if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
     view.counters = context_.counters;
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
@@ -210,6 +227,17 @@ class NodeImpl : public Node {
     } else if (auto* range = std::get_if<RangeRequest>(&request)) {
       absl::StatusOr<RangeReply> reply = co_await ReadRangeHere(&context_, std::move(*range));
       Finish(&done, std::move(reply));
+    } else if (auto* roots = std::get_if<RootsRequest>(&request)) {
+      absl::StatusOr<RootsReply> reply = co_await anti_entropy_->Answer(std::move(*roots));
+      Finish(&done, std::move(reply));
+    } else if (auto* leaves = std::get_if<LeavesRequest>(&request)) {
+      absl::StatusOr<LeavesReply> reply = co_await anti_entropy_->Answer(std::move(*leaves));
+      Finish(&done, std::move(reply));
+    } else if (auto* keys = std::get_if<KeysRequest>(&request)) {
+      absl::StatusOr<KeysReply> reply = co_await anti_entropy_->Answer(std::move(*keys));
+      Finish(&done, std::move(reply));
+    } else if (const auto* hurry = std::get_if<HurryRequest>(&request)) {
+      Finish(&done, anti_entropy_->Answer(*hurry));
     }
   }
 
@@ -282,6 +310,7 @@ class NodeImpl : public Node {
   }
 
   NodeContext context_;
+  std::unique_ptr<AntiEntropy> anti_entropy_;  // Null in a coordinator.
   bool draining_ = false;
   size_t busy_ = 0;
   TaskGroup flows_;  // Last: the flows end before what they use.

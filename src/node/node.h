@@ -47,6 +47,12 @@ struct NodeOptions {
   // Where a request has no deadline of its own, or a longer one.
   Duration deadline_default = 5s;
   Duration deadline_max = 60s;
+  // How often an owner compares the hash trees of its partitions with the other owners'.
+  Duration repair_interval = 10s;
+  // Bytes of records that its repairs move in a second; 0: no limit.
+  uint64_t repair_bytes_per_second = 16 << 20;
+  // In what time every leaf is compared with its data once.
+  Duration scrub_interval = 7 * 24h;
   // How often a node looks whether a member that it keeps hints for is back.
   Duration handoff_interval = 1s;
   // Records up to this size are sent whole by each replica that is asked.
@@ -80,6 +86,10 @@ class Node {
   // Null while it is not formed.
   virtual const Layout* layout() const = 0;
   virtual Task<absl::StatusOr<LocateAnswer>> Locate(Item item, Instant deadline) = 0;
+  // Has the owners of all partitions, or of one, compared soon, and says how many are level: equal
+  // on all owners by an exchange that began within `age`. UNAVAILABLE where there is no layout.
+  virtual Task<absl::StatusOr<RepairAnswer>> Repair(std::optional<PartitionId> partition,
+                                                    Duration age, Instant deadline) = 0;
 
   // Refuses new client requests and forwarded writes (UNAVAILABLE, "DRAINING") from now on; a
   // replica's work for its peers goes on.

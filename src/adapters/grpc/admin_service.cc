@@ -1,5 +1,6 @@
 #include "adapters/grpc/admin_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -12,7 +13,7 @@ namespace {
 namespace pb = admin::v1;
 
 // In the order of the proto.
-enum Method { kStatus, kLayout, kLocate, kSetFaults, kGetFaults };
+enum Method { kStatus, kLayout, kLocate, kSetFaults, kGetFaults, kRepair };
 
 constexpr int kPosted = 4;
 
@@ -42,6 +43,16 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
   out->set_ready(view.ready);
   out->set_not_ready_reason(std::move(view.not_ready_reason));
   out->set_sync(view.sync);
+  if (view.storage) {
+    pb::Convergence* wire = out->mutable_convergence();
+    wire->set_partitions(view.convergence.partitions);
+    wire->set_never(view.convergence.never);
+    if (view.convergence.age.has_value()) {
+      wire->set_age_ms(
+          std::chrono::duration_cast<std::chrono::milliseconds>(*view.convergence.age).count());
+      wire->set_since_us(view.convergence.since.micros);
+    }
+  }
   for (MemberView& member : view.members) {
     pb::MemberStatus* wire = out->add_members();
     FillMember(member.member, wire);
@@ -113,7 +124,11 @@ AdminService::AdminService(DoorContext* door, std::string version)
       get_faults_(
           door, PublicOp::kGetFaults, /*is_write=*/false,
           [this](auto... args) { service_.RequestUnary(kGetFaults, args...); },
-          [this](GetFaultsMethod::Call* call) { return GetFaults(call); }) {}
+          [this](GetFaultsMethod::Call* call) { return GetFaults(call); }),
+      repair_(
+          door, PublicOp::kRepair, /*is_write=*/false,
+          [this](auto... args) { service_.RequestUnary(kRepair, args...); },
+          [this](RepairMethod::Call* call) { return Repair(call); }) {}
 
 void AdminService::Accept() {
   status_.Accept(kPosted);
@@ -121,6 +136,7 @@ void AdminService::Accept() {
   locate_.Accept(kPosted);
   set_faults_.Accept(kPosted);
   get_faults_.Accept(kPosted);
+  repair_.Accept(kPosted);
 }
 
 Task<absl::Status> AdminService::Status(StatusMethod::Call* call) {
@@ -175,6 +191,20 @@ Task<absl::Status> AdminService::GetFaults(GetFaultsMethod::Call* call) {
   if (door_->faults == nullptr) co_return FaultsNotEnabled();
   EncodeFaults(door_->faults->Active(), door_->node->layout(), door_->loop->Now(),
                call->response.mutable_faults());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> AdminService::Repair(RepairMethod::Call* call) {
+  constexpr uint64_t kAgeMaxMs = 365ull * 24 * 3600 * 1000;
+  std::optional<PartitionId> partition;
+  if (call->request.has_partition()) partition = PartitionId(call->request.partition());
+  const Duration age = std::chrono::milliseconds(std::min(call->request.age_ms(), kAgeMaxMs));
+  absl::StatusOr<RepairAnswer> answer =
+      co_await door_->node->Repair(partition, age, call->deadline);
+  if (!answer.ok()) co_return answer.status();
+  call->response.set_partitions(answer->partitions);
+  call->response.set_level(answer->level);
+  for (std::string& name : answer->missing) call->response.add_missing(std::move(name));
   co_return absl::OkStatus();
 }
 

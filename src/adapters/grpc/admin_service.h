@@ -23,12 +23,14 @@ class AdminService {
   using LocateMethod = UnaryMethod<admin::v1::LocateRequest, admin::v1::LocateResponse>;
   using SetFaultsMethod = UnaryMethod<admin::v1::SetFaultsRequest, admin::v1::SetFaultsResponse>;
   using GetFaultsMethod = UnaryMethod<admin::v1::GetFaultsRequest, admin::v1::GetFaultsResponse>;
+  using RepairMethod = UnaryMethod<admin::v1::RepairRequest, admin::v1::RepairResponse>;
 
   Task<absl::Status> Status(StatusMethod::Call* call);
   Task<absl::Status> Layout(LayoutMethod::Call* call);
   Task<absl::Status> Locate(LocateMethod::Call* call);
   Task<absl::Status> SetFaults(SetFaultsMethod::Call* call);
   Task<absl::Status> GetFaults(GetFaultsMethod::Call* call);
+  Task<absl::Status> Repair(RepairMethod::Call* call);
 
   DoorContext* door_;
   const std::string version_;
@@ -38,6 +40,7 @@ class AdminService {
   LocateMethod locate_;
   SetFaultsMethod set_faults_;
   GetFaultsMethod get_faults_;
+  RepairMethod repair_;
 };
 
 }  // namespace annulus

@@ -82,6 +82,14 @@ class FakeNode final : public Node {
     co_return answer;
   }
 
+  Task<absl::StatusOr<RepairAnswer>> Repair(std::optional<PartitionId> partition, Duration age,
+                                            Instant) override {
+    if (partition == PartitionId(99)) co_return absl::InvalidArgumentError("no such partition");
+    RepairAnswer answer{.partitions = partition.has_value() ? 1u : 4u, .missing = {"node-2"}};
+    answer.level = age > 1s ? answer.partitions : 0;
+    co_return answer;
+  }
+
   void Drain() override {}
   size_t busy() const override { return flows_.running(); }
   NodeId id() const override { return NodeId(1); }

@@ -12,6 +12,8 @@ namespace pb = peer::v1;
 
 // What a message takes besides its byte fields.
 constexpr size_t kMessageOverheadBytes = 64;
+// Longer times are cut to this, a hundred years, so that they fit a Duration.
+constexpr uint64_t kDurationMaxUs = 100ull * 365 * 24 * 3600 * 1'000'000;
 // Nobody waits longer for a ping.
 constexpr uint64_t kTimeoutMaxUs = 60ull * 1'000'000;
 
@@ -47,6 +49,25 @@ absl::Status DecodeVector(BytesView bytes, VersionVector* out) {
 }
 
 void EncodeVector(const VersionVector& vector, std::string* out) { vector.EncodeTo(out); }
+
+void EncodePartitions(const std::vector<PartitionId>& partitions,
+                      google::protobuf::RepeatedField<uint32_t>* out) {
+  out->Reserve(static_cast<int>(partitions.size()));
+  for (PartitionId partition : partitions) out->Add(partition.value());
+}
+
+std::vector<PartitionId> DecodePartitions(const google::protobuf::RepeatedField<uint32_t>& from) {
+  std::vector<PartitionId> partitions;
+  partitions.reserve(from.size());
+  for (uint32_t partition : from) partitions.emplace_back(partition);
+  return partitions;
+}
+
+uint64_t ToMicros(Duration duration) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::max(duration, Duration{0}))
+          .count());
+}
 
 size_t SizeOf(const Item& item) {
   return item.bucket.size() + item.key.size() + item.sort_key.size();
@@ -94,6 +115,24 @@ void EncodeRequest(PeerRequest request, pb::Request* out) {
             to->set_values(from.values);
             to->set_entries_max(from.entries_max);
             to->set_bytes_max(from.bytes_max);
+          },
+          [&](RootsRequest&& from) {
+            EncodePartitions(from.partitions, out->mutable_roots()->mutable_partitions());
+          },
+          [&](LeavesRequest&& from) {
+            pb::Leaves* to = out->mutable_leaves();
+            to->set_partition(from.partition.value());
+            to->mutable_recompute()->Add(from.recompute.begin(), from.recompute.end());
+          },
+          [&](KeysRequest&& from) {
+            pb::Keys* to = out->mutable_keys();
+            to->set_partition(from.partition.value());
+            to->mutable_leaves()->Add(from.leaves.begin(), from.leaves.end());
+            to->set_begin(std::move(from.begin));
+            to->set_bytes_max(from.bytes_max);
+          },
+          [&](HurryRequest&& from) {
+            EncodePartitions(from.partitions, out->mutable_hurry()->mutable_partitions());
           },
           [&](PingForRequest&& from) {
             pb::PingFor* to = out->mutable_ping_for();
@@ -161,6 +200,22 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       to.bytes_max = from->bytes_max();
       return to;
     }
+    case pb::Request::kRoots:
+      return RootsRequest{DecodePartitions(request->roots().partitions())};
+    case pb::Request::kLeaves: {
+      const pb::Leaves& from = request->leaves();
+      return LeavesRequest{.partition = PartitionId(from.partition()),
+                           .recompute = {from.recompute().begin(), from.recompute().end()}};
+    }
+    case pb::Request::kKeys: {
+      pb::Keys* from = request->mutable_keys();
+      return KeysRequest{.partition = PartitionId(from->partition()),
+                         .leaves = {from->leaves().begin(), from->leaves().end()},
+                         .begin = std::move(*from->mutable_begin()),
+                         .bytes_max = from->bytes_max()};
+    }
+    case pb::Request::kHurry:
+      return HurryRequest{DecodePartitions(request->hurry().partitions())};
     case pb::Request::kPingFor: {
       pb::PingFor* from = request->mutable_ping_for();
       return PingForRequest{
@@ -233,6 +288,25 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             }
             to->set_more(from.more);
             to->set_epoch(from.epoch.value());
+          },
+          [&](RootsReply&& from) {
+            out->mutable_roots()->mutable_roots()->Add(from.roots.begin(), from.roots.end());
+          },
+          [&](LeavesReply&& from) { out->mutable_leaves()->set_leaves(std::move(from.leaves)); },
+          [&](KeysReply&& from) {
+            pb::KeysReply* to = out->mutable_keys();
+            to->mutable_keys()->Reserve(static_cast<int>(from.keys.size()));
+            for (KeyDigest& key : from.keys) {
+              pb::KeysReply::Entry* wire = to->add_keys();
+              wire->set_data_key(std::move(key.data_key));
+              wire->set_digest(key.digest);
+            }
+            to->set_next(std::move(from.next));
+          },
+          [&](HurryReply&& from) {
+            for (const std::optional<Duration>& age : from.ages) {
+              out->mutable_hurry()->add_age_us(age.has_value() ? 1 + ToMicros(*age) : 0);
+            }
           },
           [&](PingForReply&& from) { out->mutable_ping_for()->set_reached(from.reached); },
       },
@@ -309,6 +383,30 @@ PeerResult DecodeReply(pb::Reply* reply) {
       to.epoch = Epoch(from->epoch());
       return to;
     }
+    case pb::Reply::kRoots:
+      return RootsReply{{reply->roots().roots().begin(), reply->roots().roots().end()}};
+    case pb::Reply::kLeaves:
+      return LeavesReply{std::move(*reply->mutable_leaves()->mutable_leaves())};
+    case pb::Reply::kKeys: {
+      pb::KeysReply* from = reply->mutable_keys();
+      KeysReply to;
+      to.keys.reserve(from->keys_size());
+      for (pb::KeysReply::Entry& entry : *from->mutable_keys()) {
+        if (entry.digest() == 0) return Malformed("a key without a digest");
+        to.keys.push_back({std::move(*entry.mutable_data_key()), entry.digest()});
+      }
+      to.next = std::move(*from->mutable_next());
+      return to;
+    }
+    case pb::Reply::kHurry: {
+      HurryReply to;
+      for (const uint64_t age_us : reply->hurry().age_us()) {
+        to.ages.push_back(age_us == 0 ? std::nullopt
+                                      : std::optional<Duration>(std::chrono::microseconds(
+                                            std::min(age_us - 1, kDurationMaxUs))));
+      }
+      return to;
+    }
     case pb::Reply::kPingFor:
       return PingForReply{.reached = reply->ping_for().reached()};
     case pb::Reply::BODY_NOT_SET:
@@ -357,6 +455,8 @@ size_t ApproximateSize(const PeerRequest& request) {
                         [](const ReplicateRequest& r) { return SizeOf(r.item) + r.record.size(); },
                         [](const ReadRequest& r) { return SizeOf(r.item); },
                         [](const RangeRequest& r) { return r.begin.size() + r.end.size(); },
+                        [](const RootsRequest& r) { return r.partitions.size() * 3; },
+                        [](const KeysRequest& r) { return r.leaves.size() * 3 + r.begin.size(); },
                         [](const PingRequest& r) { return r.gossip.size(); },
                         [](const PingForRequest& r) { return r.gossip.size(); },
                         [](const auto&) { return size_t{0}; },
@@ -377,6 +477,13 @@ size_t ApproximateSize(const PeerReply& reply) {
                    for (const RangeReply::Entry& entry : r.entries) {
                      bytes += entry.data_key.size() + entry.record.size() + 16;
                    }
+                   return bytes;
+                 },
+                 [](const RootsReply& r) { return r.roots.size() * 8; },
+                 [](const LeavesReply& r) { return r.leaves.size(); },
+                 [](const KeysReply& r) {
+                   size_t bytes = 0;
+                   for (const KeyDigest& key : r.keys) bytes += key.data_key.size() + 16;
                    return bytes;
                  },
                  [](const auto&) { return size_t{0}; },

@@ -182,6 +182,30 @@ TEST(PeerCodec, PassesRange) {
   EXPECT_EQ(reply.epoch, Epoch(4));
 }
 
+TEST(PeerCodec, PassesAntiEntropy) {
+  const std::vector<PartitionId> partitions = {PartitionId(0), PartitionId(65535)};
+  EXPECT_EQ(Pass(RootsRequest{partitions}).partitions, partitions);
+  EXPECT_EQ(PassReply(RootsReply{{1, ~0ull}}).roots, (std::vector<uint64_t>{1, ~0ull}));
+
+  const LeavesRequest leaves = Pass(LeavesRequest{PartitionId(3), {0, 1023}});
+  EXPECT_EQ(leaves.partition, PartitionId(3));
+  EXPECT_EQ(leaves.recompute, (std::vector<uint32_t>{0, 1023}));
+  EXPECT_EQ(PassReply(LeavesReply{kRaw}).leaves, kRaw);
+
+  const KeysRequest keys = Pass(KeysRequest{PartitionId(4), {5, 6}, kRaw, 1 << 20});
+  EXPECT_EQ(keys.partition, PartitionId(4));
+  EXPECT_EQ(keys.leaves, (std::vector<uint32_t>{5, 6}));
+  EXPECT_EQ(keys.begin, kRaw);
+  EXPECT_EQ(keys.bytes_max, 1u << 20);
+  const KeysReply page = PassReply(KeysReply{{{kRaw, ~0ull}, {"k", 1}}, "next"});
+  EXPECT_EQ(page.keys, (std::vector<KeyDigest>{{kRaw, ~0ull}, {"k", 1}}));
+  EXPECT_EQ(page.next, "next");
+
+  EXPECT_EQ(Pass(HurryRequest{partitions}).partitions, partitions);
+  const std::vector<std::optional<Duration>> ages = {std::nullopt, Duration(0), Duration(5s)};
+  EXPECT_EQ(PassReply(HurryReply{ages}).ages, ages);
+}
+
 TEST(PeerCodec, PassesErrorsWithTheirDetails) {
   const ErrorDetails details{.reason = "QUORUM_NOT_REACHED",
                              .outcome = Outcome::kUnknown,

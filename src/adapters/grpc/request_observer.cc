@@ -26,6 +26,8 @@ std::string_view ToString(PublicOp op) {
       return "set_faults";
     case PublicOp::kGetFaults:
       return "get_faults";
+    case PublicOp::kRepair:
+      return "repair";
   }
   return "unknown";
 }

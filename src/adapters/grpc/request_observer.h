@@ -21,8 +21,9 @@ enum class PublicOp : uint8_t {
   kLocate,
   kSetFaults,
   kGetFaults,
+  kRepair,
 };
-inline constexpr int kPublicOps = 11;
+inline constexpr int kPublicOps = 12;
 std::string_view ToString(PublicOp op);
 
 // Hears of every request that the public door takes, for metrics and the log. On the loop's thread.

@@ -774,6 +774,28 @@ TEST_F(Door, SetsFaultsOnlyWhereTheyAreEnabled) {
   loop_.On([&] { door_.faults = nullptr; });
 }
 
+TEST_F(Door, HurriesRepairs) {
+  auto admin = admin::v1::Admin::NewStub(channel_);
+  const auto repair = [&](const admin::v1::RepairRequest& request) {
+    grpc::ClientContext context;
+    admin::v1::RepairResponse response;
+    const grpc::Status status = admin->Repair(&context, request, &response);
+    return std::make_pair(status.error_code(), response);
+  };
+  admin::v1::RepairRequest request;
+  auto [code, answer] = repair(request);
+  EXPECT_EQ(code, grpc::StatusCode::OK);
+  EXPECT_EQ(answer.partitions(), 4u);
+  EXPECT_EQ(answer.level(), 0u);
+  ASSERT_EQ(answer.missing_size(), 1);
+  EXPECT_EQ(answer.missing(0), "node-2");
+  request.set_age_ms(~0ull);
+  request.set_partition(0);
+  EXPECT_EQ(repair(request).second.level(), 1u);
+  request.set_partition(99);
+  EXPECT_EQ(repair(request).first, grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(Door, ReportsHealthAndItsChanges) {
   auto health = grpc::health::v1::Health::NewStub(channel_);
   using Response = grpc::health::v1::HealthCheckResponse;

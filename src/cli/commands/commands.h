@@ -18,6 +18,7 @@ void AddStatus(CLI::App& app, Invocation& invocation);
 void AddHints(CLI::App& app, Invocation& invocation);
 void AddRing(CLI::App& app, Invocation& invocation);
 void AddExplain(CLI::App& app, Invocation& invocation);
+void AddRepair(CLI::App& app, Invocation& invocation);
 void AddFaults(CLI::App& app, Invocation& invocation);
 void AddHealth(CLI::App& app, Invocation& invocation);
 void AddVersion(CLI::App& app, Invocation& invocation);

@@ -52,6 +52,13 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     process["sync"] = status.sync();
     process["faults_enabled"] = status.faults_enabled();
     if (status.faults_enabled()) process["faults_active"] = status.faults_active();
+    if (status.has_convergence()) {
+      const admin::v1::Convergence& convergence = status.convergence();
+      process["convergence"] = {{"partitions", convergence.partitions()},
+                                {"never", convergence.never()},
+                                {"age_ms", convergence.age_ms()},
+                                {"since_us", convergence.since_us()}};
+    }
     if (status.has_hints()) {
       process["hints"] = {{"entries", status.hints().entries()}, {"bytes", status.hints().bytes()}};
     }
@@ -72,9 +79,19 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
   return {{"processes", processes}};
 }
 
+// Until when its partitions are known to be equal on all of their owners.
+std::string LevelOf(const admin::v1::StatusResponse& status) {
+  if (!status.has_convergence()) return "-";
+  const admin::v1::Convergence& convergence = status.convergence();
+  if (convergence.never() > 0) {
+    return absl::StrCat("never: ", convergence.never(), " of ", convergence.partitions());
+  }
+  return absl::StrCat(HumanDuration(static_cast<double>(convergence.age_ms()) / 1000), " ago");
+}
+
 void PrintTables(const std::vector<std::string>& endpoints, const std::vector<Answer>& answers) {
   Table processes(
-      {"endpoint", "process", "role", "state", "layout", "sync", "up since", "version"});
+      {"endpoint", "process", "role", "state", "layout", "sync", "level", "up since", "version"});
   // Members by name; what each process that answered says of them.
   std::map<std::string, admin::v1::MemberStatus> members;
   std::map<std::string, std::map<std::string, std::set<std::string>>> views;
@@ -82,20 +99,21 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   std::string faults;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
-      processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-"});
+      processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-", "-"});
       continue;
     }
     const auto& status = *answers[i];
     clusters.insert(Printable(status.cluster()));
-    processes.Add(
-        {endpoints[i], Printable(status.name()), Printable(status.role()),
-         status.ready() ? "ready"
-                        : absl::StrCat("not ready: ", Printable(status.not_ready_reason())),
-         absl::StrCat(status.layout_version()),
-         status.role() == "coordinator" ? "-"
-         : status.sync()                ? "on"
-                                        : "OFF",
-         HumanDuration(static_cast<double>(status.uptime_s())), Printable(status.version())});
+    processes.Add({endpoints[i], Printable(status.name()), Printable(status.role()),
+                   status.ready()
+                       ? "ready"
+                       : absl::StrCat("not ready: ", Printable(status.not_ready_reason())),
+                   absl::StrCat(status.layout_version()),
+                   status.role() == "coordinator" ? "-"
+                   : status.sync()                ? "on"
+                                                  : "OFF",
+                   LevelOf(status), HumanDuration(static_cast<double>(status.uptime_s())),
+                   Printable(status.version())});
     if (status.faults_enabled()) {
       absl::StrAppend(&faults, faults.empty() ? "" : ", ", Printable(status.name()), " (",
                       status.faults_active(), " set)");

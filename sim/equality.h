@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/cluster.h"
+
+namespace annulus::sim {
+
+// Promise 3 (DESIGN section 13), once all faults are healed and nobody writes: all owners become
+// equal, and one more round of anti-entropy moves nothing. Runs the world until every node says so
+// of all its partitions, or `patience` is over; then looks at the disks themselves. One line for
+// each way in which it does not hold.
+std::vector<std::string> CheckEquality(Cluster* cluster, Duration patience);
+
+}  // namespace annulus::sim
