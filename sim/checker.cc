@@ -30,8 +30,9 @@ struct ValueState {
   uint32_t held_by = 0;
   // First acknowledgement of a write over it, by how many owners; kForever where there is none.
   std::array<Instant, kReplicasMax + 1> replaced_at;
-  WriteId replaced_by = 0;        // One of those, for people.
-  Instant first_over = kForever;  // When the first write over it began.
+  WriteId replaced_by = 0;  // One of those, for people.
+  // When the first write over it began, at the latest; a blind delete among them.
+  Instant first_over = kForever;
 };
 
 struct Event {
@@ -130,7 +131,10 @@ void KeyChecker::BeginWrite(const WriteOp& write) {
   }
   if (write.kind == WriteOp::Kind::kBlindDelete) {
     ++open_blind_deletes_;
-    for (const WriteId id : must_) states_[id].maybe_replaced = true;
+    for (const WriteId id : must_) {
+      states_[id].maybe_replaced = true;
+      states_[id].first_over = std::min(states_[id].first_over, write.invoked);
+    }
   }
 }
 
@@ -173,6 +177,7 @@ void KeyChecker::Must(WriteId id, uint32_t held_by) {
   state.held_by = std::max(state.held_by, held_by);
   if (open_blind_deletes_ > 0 || last_blind_end_ >= history_.write(id).invoked) {
     state.maybe_replaced = true;
+    state.first_over = std::min(state.first_over, history_.write(id).invoked);
   }
   if (state.maybe_replaced) {
     Fade(id);

@@ -110,6 +110,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
     weight = random_.Chance(0.3) ? 0 : 0.2 + random_.Fraction();
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
+  weights_[static_cast<size_t>(FaultKind::kPowerCut)] *= 0.25;  // It costs everybody.
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
     const bool off = IsUnsupported(of) && ((options_.with >> kind) & 1) == 0;

@@ -19,8 +19,9 @@ constexpr Duration kFormationMax = 30s;
 constexpr double kEarlyFaultsChance = 0.15;
 // Runs that have one fault at a time, and see whether every request is served.
 constexpr double kOneAtATimeChance = 0.2;
-// Long enough for every deadline and connection of the time before to end.
-constexpr Duration kQuiescence = 10s;
+// Long enough for every deadline and connection of the time before to end, and for hints whose
+// replay was lost at the last moment.
+constexpr Duration kQuiescence = 30s;
 constexpr Duration kFinalReadPatience = 30s;
 constexpr Duration kEqualityPatience = 60s;
 
