@@ -204,6 +204,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.secrets = {"a secret of the simulated cluster"};
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
+  options.admission.operations_max = options_.operations_max;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
 }

@@ -27,6 +27,7 @@ struct ClusterOptions {
   bool sync = true;
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
+  size_t operations_max = 4096;  // Of clients, under way at one process.
   uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;

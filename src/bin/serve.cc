@@ -74,6 +74,8 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   }
   options.partitions = settings.partitions;
   options.replicas = settings.replicas;
+  options.admission.operations_max = settings.operations_max;
+  options.admission.bytes_max = settings.operations_mb << 20;
   options.secrets = settings.secrets;
   options.hint_limits = {.bytes_max = settings.hint_mb << 20,
                          .bytes_per_target_max = settings.hint_mb << 19};

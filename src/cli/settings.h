@@ -36,6 +36,8 @@ struct ServeSettings {
   std::string log_level;   // "debug", "info", "warn", "error"
   std::string log_format;  // "text", "json"
   Duration drain{0};
+  uint64_t operations_max = 0;
+  uint64_t operations_mb = 0;
   uint64_t cache_mb = 0;  // 0: by the memory there is.
   uint64_t hint_mb = 1024;
   bool enable_faults = false;

@@ -7,6 +7,7 @@
 
 #include "core/layout/layout.h"
 #include "core/quorum/liveness.h"
+#include "core/quorum/retry_budget.h"
 #include "env/env.h"
 
 namespace annulus {
@@ -23,6 +24,10 @@ class Peers {
 
   // As Link::Call. NOT_SENT for a node that is no member. REQUIRES: to is not this node.
   void Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done);
+
+  // Whether a request that a peer has had, or refused, may be sent again; it is then paid for out
+  // of what has succeeded (core/quorum/retry_budget.h).
+  bool MayRepeat() { return repeats_.Take(); }
 
   // Oneself first where it is among them, then as Liveness::Order says.
   std::vector<NodeId> InAskingOrder(const std::vector<NodeId>& nodes) const;
@@ -50,6 +55,7 @@ class Peers {
   Duration silence_max_;
   LayoutVersion version_;
   Liveness liveness_;
+  RetryBudget repeats_;
   std::map<NodeId, Line> lines_;
 };
 
