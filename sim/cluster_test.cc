@@ -304,6 +304,27 @@ TEST_P(ClusterTest, APausedNodeIsRoutedAroundAndComesBack) {
   EXPECT_TRUE(world_->RunUntil([&] { return SeenAsUp(paused); }, 3s));
 }
 
+TEST_P(ClusterTest, AnOverloadedProcessRefusesAtOnceAndRecovers) {
+  Form({.nodes = 3, .operations_max = 8});
+  Client client(cluster_.get(), 1);
+  for (int node = 1; node <= 3; ++node) {
+    cluster_->Node(node).disk().set_conditions({.slow_by = 500ms});
+  }
+  for (int i = 0; i < 8; ++i) client.StartPut(absl::StrCat("busy-", i), "v");
+  world_->RunFor(5ms);
+  const Instant started = world_->now();
+  const absl::StatusOr<WriteAnswer> refused = client.Put("k", "v");
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+  EXPECT_EQ(DetailsOf(refused.status()).outcome, Outcome::kNotApplied);
+  EXPECT_GT(DetailsOf(refused.status()).retry_after, Duration(0));
+  EXPECT_LT(world_->now() - started, 10ms);
+  EXPECT_TRUE(absl::IsResourceExhausted(client.Get("k").status()));
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).disk().set_conditions({});
+  world_->RunFor(3s);
+  EXPECT_TRUE(client.Put("k", "v").ok());
+  EXPECT_EQ(client.Values("k"), "v");
+}
+
 TEST_P(ClusterTest, AHalfOpenLinkIsFoundAndDialledAnewAndItsEndNotSuspected) {
   Form({.nodes = 5});
   world_->RunFor(3s);

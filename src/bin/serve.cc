@@ -74,6 +74,8 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   }
   options.partitions = settings.partitions;
   options.replicas = settings.replicas;
+  options.admission.operations_max = settings.operations_max;
+  options.admission.bytes_max = settings.operations_mb << 20;
   options.secrets = settings.secrets;
   options.repair_interval = settings.repair_interval;
   options.repair_bytes_per_second = settings.repair_mb_per_second << 20;

@@ -259,6 +259,14 @@ const std::vector<Definition>& Definitions() {
        [](const std::string& text, ServeSettings* out) {
          return ParseNumber(text, 0, 1 << 20, &out->hint_mb);
        }},
+      {{"operations_max", "operations of clients under way; more are refused at once", "4096"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseNumber(text, 1, 1 << 20, &out->operations_max);
+       }},
+      {{"operations_mb", "MiB of their requests and expected answers", "32"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseNumber(text, 1, 1 << 20, &out->operations_mb);
+       }},
       {{"drain", "seconds that requests under way get at SIGTERM", "10"}, ParseDrain},
       {{"enable_faults", "let `annulus faults` break this process on purpose: for drills only",
         "false"},

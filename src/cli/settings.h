@@ -36,6 +36,8 @@ struct ServeSettings {
   std::string log_level;   // "debug", "info", "warn", "error"
   std::string log_format;  // "text", "json"
   Duration drain{0};
+  uint64_t operations_max = 0;
+  uint64_t operations_mb = 0;
   uint64_t cache_mb = 0;  // 0: by the memory there is.
   Duration repair_interval{0};
   uint64_t repair_mb_per_second = 0;  // 0: no limit.

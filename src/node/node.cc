@@ -20,6 +20,9 @@
 namespace annulus {
 namespace {
 
+// A page, and what its replicas send for it.
+constexpr size_t kScanBytes = 4 << 20;
+
 // Counts a client operation while it runs.
 class Busy {
  public:
@@ -35,7 +38,8 @@ class Busy {
 class NodeImpl : public Node {
  public:
   NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
-           Incarnation incarnation, EventSink events) {
+           Incarnation incarnation, EventSink events)
+      : admission_(options.admission) {
     context_ = {.env = env,
                 .options = std::move(options),
                 .tokens = std::move(tokens),
@@ -77,6 +81,8 @@ class NodeImpl : public Node {
   Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (draining_) co_return Draining(Outcome::kNotApplied);
+    AdmissionPlace place(&admission_, BytesOf(request.item, request.value));
+    if (!place.status().ok()) co_return Refused(place.status());
     absl::StatusOr<WriteAnswer> answer =
         co_await RunWrite(&context_, std::move(request), Bounded(deadline));
     co_return answer;
@@ -85,14 +91,19 @@ class NodeImpl : public Node {
   Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (draining_) co_return Draining(Outcome::kNone);
+    AdmissionPlace place(&admission_, admission_.ReadBytes());
+    if (!place.status().ok()) co_return place.status();
     absl::StatusOr<GetAnswer> answer =
         co_await RunGet(&context_, std::move(request), Bounded(deadline));
+    if (answer.ok()) admission_.LearnReadBytes(BytesOf(*answer));
     co_return answer;
   }
 
   Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (draining_) co_return Draining(Outcome::kNone);
+    AdmissionPlace place(&admission_, kScanBytes);
+    if (!place.status().ok()) co_return place.status();
     absl::StatusOr<ScanPage> page =
         co_await RunScan(&context_, std::move(request), Bounded(deadline));
     co_return page;
@@ -169,6 +180,22 @@ class NodeImpl : public Node {
                        {.reason = "DRAINING", .outcome = outcome});
   }
 
+  // Of a write that was not begun.
+  static absl::Status Refused(const absl::Status& status) {
+    ErrorDetails details = DetailsOf(status);
+    details.outcome = Outcome::kNotApplied;
+    return WithDetails(status, details);
+  }
+
+  static size_t BytesOf(const Item& item, const Bytes& value) {
+    return item.key.size() + item.sort_key.size() + value.size();
+  }
+  static size_t BytesOf(const GetAnswer& answer) {
+    size_t bytes = 0;
+    for (const ShownSibling& sibling : answer.siblings) bytes += sibling.value.size();
+    return bytes;
+  }
+
   Instant Bounded(Instant deadline) const {
     const Instant now = context_.Now();
     if (deadline == kForever) return now + context_.options.deadline_default;
@@ -214,6 +241,11 @@ class NodeImpl : public Node {
       Busy busy(&busy_);
       if (draining_) {
         done(Draining(Outcome::kNotApplied));
+        co_return;
+      }
+      AdmissionPlace place(&admission_, BytesOf(forward->item, forward->value));
+      if (!place.status().ok()) {
+        done(Refused(place.status()));
         co_return;
       }
       absl::StatusOr<ForwardReply> reply = co_await RunAsMinter(&context_, *forward, from.deadline);
@@ -313,6 +345,7 @@ class NodeImpl : public Node {
   std::unique_ptr<AntiEntropy> anti_entropy_;  // Null in a coordinator.
   bool draining_ = false;
   size_t busy_ = 0;
+  Admission admission_;
   TaskGroup flows_;  // Last: the flows end before what they use.
 };
 

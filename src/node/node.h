@@ -7,6 +7,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/gossip/gossip.h"
+#include "core/quorum/admission.h"
 #include "core/version/token.h"
 #include "env/env.h"
 #include "node/api.h"
@@ -36,6 +37,8 @@ struct NodeOptions {
 
   // How long an owner may be silent before the next one is asked.
   Duration silence_max = 150ms;
+  // What is taken on at once.
+  Admission::Options admission;
   // How the members find out who answers (core/gossip).
   Gossip::Options gossip;
   // How long a request waits for peers that cannot be connected, before it fails as UNAVAILABLE.

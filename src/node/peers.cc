@@ -42,6 +42,7 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
       std::move(request), deadline, version_,
       [this, to, asked, measures, done = std::move(done)](PeerResult result) mutable {
         const Instant now = env_.loop->Now();
+        if (result.ok()) repeats_.Succeeded();
         const std::string reason = result.ok() ? "" : DetailsOf(result.status()).reason;
         if (absl::IsUnavailable(result.status()) &&
             (reason == kReasonNotSent || reason == kReasonLinkLost)) {

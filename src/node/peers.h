@@ -8,6 +8,7 @@
 #include "core/layout/layout.h"
 #include "core/quorum/latency.h"
 #include "core/quorum/liveness.h"
+#include "core/quorum/retry_budget.h"
 #include "env/env.h"
 
 namespace annulus {
@@ -24,6 +25,10 @@ class Peers {
 
   // As Link::Call. NOT_SENT for a node that is no member. REQUIRES: to is not this node.
   void Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done);
+
+  // Whether a request that a peer has had, or refused, may be sent again; it is then paid for out
+  // of what has succeeded (core/quorum/retry_budget.h).
+  bool MayRepeat() { return repeats_.Take(); }
 
   // Oneself first where it is among them, then as Liveness::Order says; of those that are up, the
   // slow ones last.
@@ -53,6 +58,7 @@ class Peers {
   LayoutVersion version_;
   Liveness liveness_;
   PeerLatencies latencies_;
+  RetryBudget repeats_;
   std::map<NodeId, Line> lines_;
 };
 

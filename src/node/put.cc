@@ -80,7 +80,12 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void SendDue() {
     for (Target& target : targets_) {
-      if (!target.settled && target.again_at <= node_->Now()) SendToOwner(&target);
+      if (target.settled || target.again_at > node_->Now()) continue;
+      if (node_->peers->MayRepeat()) {
+        SendToOwner(&target);
+      } else {
+        target.again_at = node_->Now() + node_->options.silence_max;
+      }
     }
   }
 
@@ -447,7 +452,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
-      if (round_over) {
+      if (round_over && node->peers->MayRepeat()) {
         minters = MintersOf(*node, admitted);
         next = 0;
       }
