@@ -173,14 +173,15 @@ def links_up(cluster, name):
 @capacity_drill("a connection that swallows everything is given up within 5 s")
 def half_open(scene):
     observers = [name for name in scene.cluster.processes() if name != VICTIM]
-    before = {name: links_up(scene.cluster, name) for name in observers}
+    members = {name: len(scene.cluster.nodes) - (name in scene.cluster.nodes) for name in observers}
+    seconds_until(time.monotonic(), lambda: all(links_up(scene.cluster, name) == members[name] for name in observers))
     found = {}
     with scene.fault(f"packets of {VICTIM} vanish"):
         began = time.monotonic()
         scene.cluster.drop_packets(VICTIM)
         while len(found) < len(observers) and time.monotonic() - began < 15:
             for name in observers:
-                if name not in found and links_up(scene.cluster, name) < before[name]:
+                if name not in found and links_up(scene.cluster, name) < members[name]:
                     found[name] = time.monotonic() - began
             time.sleep(0.05)
         scene.cluster.pass_packets(VICTIM)
