@@ -339,7 +339,7 @@ TEST_P(ClusterTest, AHalfOpenLinkIsFoundAndDialledAnewAndItsEndNotSuspected) {
       5s - (world_->now() - started)));
 }
 
-TEST_P(ClusterTest, ANodeThatReturnsAtANewAddressIsReachedWithinSeconds) {
+TEST_P(ClusterTest, ANodeThatReturnsAtANewAddressIsReachedWithinTwoSeconds) {
   Form({.nodes = 5, .coordinators = 1});
   world_->RunFor(3s);
   for (const CrashKind kind : {CrashKind::kProcess, CrashKind::kMachine}) {
@@ -348,9 +348,9 @@ TEST_P(ClusterTest, ANodeThatReturnsAtANewAddressIsReachedWithinSeconds) {
     world_->RunFor(20s);
     cluster_->Node(moved).RestartElsewhere();
     const Instant started = world_->now();
-    EXPECT_TRUE(world_->RunUntil([&] { return SeenAsUp(moved); }, 12s))
+    EXPECT_TRUE(world_->RunUntil([&] { return SeenAsUp(moved); }, 2s))
         << (kind == CrashKind::kMachine ? "machine" : "process");
-    EXPECT_LT(ToSeconds(world_->now() - started), 5);
+    EXPECT_LE(world_->now() - started, 2s);
     world_->RunFor(5s);
   }
 }

@@ -11,10 +11,10 @@ namespace {
 constexpr Duration kPhaseMax = 200ms;
 // A late answer to a probe still ends a silence, and still tells what the member knows.
 constexpr Duration kPingTimeout = 2s;
-// A process that starts tells everybody, as soon as the line stands; who is not reached in that
-// many tries is left to the probes.
-constexpr int kAnnounceTries = 100;
-constexpr Duration kAnnounceInterval = 10ms;
+// A process that starts greets everybody, and everybody greets one that is back, as soon as the
+// line stands; who is not reached in that many tries is left to the probes.
+constexpr int kGreetTries = 100;
+constexpr Duration kGreetInterval = 10ms;
 // A relay's own probe takes its part of this.
 constexpr Duration kPingForGrace = 100ms;
 // A line that has been silent for so long while others reach its end is dead at one end only
@@ -38,14 +38,14 @@ void Gossiper::Adopt(const Layout& layout) {
   SetOwn(std::move(own));
   for (const NodeId member : members) {
     if (gossip_.Find(member) == nullptr) continue;
-    if (seen_.try_emplace(member).second) flows_.Spawn(Announce(member));
+    if (seen_.try_emplace(member).second) flows_.Spawn(Greet(member));
   }
   if (!running) flows_.Spawn(Run());
 }
 
 Task<void> Gossiper::Run() {
   // Not all at once where all start together, and not before the lines stand.
-  co_await Sleep(env_.loop, kAnnounceInterval + Duration(env_.random->Below(kPhaseMax.count())));
+  co_await Sleep(env_.loop, kGreetInterval + Duration(env_.random->Below(kPhaseMax.count())));
   while (true) {
     for (const auto& [member, seen] : seen_) {
       gossip_.Heard(member, peers_->HeardAt(member));
@@ -60,13 +60,13 @@ Task<void> Gossiper::Run() {
   }
 }
 
-Task<void> Gossiper::Announce(NodeId member) {
-  for (int tries = 0; tries < kAnnounceTries; ++tries) {
-    if (peers_->InTouch(member)) {
+Task<void> Gossiper::Greet(NodeId member) {
+  for (int tries = 0; tries < kGreetTries; ++tries) {
+    if (peers_->Connected(member)) {
       Ping(member);
       co_return;
     }
-    co_await Sleep(env_.loop, kAnnounceInterval);
+    co_await Sleep(env_.loop, kGreetInterval);
   }
 }
 
@@ -142,7 +142,10 @@ void Gossiper::Learn(NodeId member) {
   } else if ((restarted || back) && !peers_->InTouch(member)) {
     // The next dial may be a second away, or the line may lead to its earlier life.
     peers_->Redial(member);
+  } else {
+    return;
   }
+  flows_.Spawn(Greet(member));
 }
 
 }  // namespace annulus

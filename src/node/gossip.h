@@ -43,7 +43,8 @@ class Gossiper {
   };
 
   Task<void> Run();
-  Task<void> Announce(NodeId member);
+  // Pings the member as soon as the line to it stands.
+  Task<void> Greet(NodeId member);
   void Ping(NodeId member);
   void AskRelay(const Gossip::Effects::AskRelay& ask);
   absl::Status Take(NodeId from, const Bytes& message);

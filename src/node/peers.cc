@@ -78,7 +78,7 @@ void Peers::Told(NodeId node, Standing standing) {
 }
 
 bool Peers::InTouch(NodeId node) const {
-  return lines_.at(node).link->Connected() && SilentFor(node) <= silence_max_;
+  return Connected(node) && SilentFor(node) <= silence_max_;
 }
 
 void Peers::Redial(NodeId node) {

@@ -41,6 +41,7 @@ class Peers {
   // What gossip says of a member, and what follows for its line. REQUIRES: a member.
   void Told(NodeId node, Standing standing);
   const std::string& AddressOf(NodeId node) const { return lines_.at(node).address; }
+  bool Connected(NodeId node) const { return lines_.at(node).link->Connected(); }
   // A connection stands, and nothing that was asked over it waits for long.
   bool InTouch(NodeId node) const;
   void Redial(NodeId node);
