@@ -30,8 +30,8 @@ bool AllLevel(Cluster* cluster, Instant since) {
 uint64_t RecordsMoved(Cluster* cluster) {
   uint64_t moved = 0;
   for (int i = 1; i <= cluster->nodes(); ++i) {
-    const RepairCounters repair = cluster->Node(i).node()->Status().repair;
-    moved += repair.records_fetched + repair.records_sent;
+    const NodeCounters counters = cluster->Node(i).node()->Status().counters;
+    moved += counters.records_fetched + counters.records_sent;
   }
   return moved;
 }

@@ -15,6 +15,12 @@ ProcessMetrics::ProcessMetrics(const std::string& version)
                                       "production")),
       faults_active_(registry_.Gauge("annulus_faults_active", "Faults that are set now")) {
   registry_.Gauge("annulus_build_info", "What runs; always 1", {{"version", version}})->Set(1);
+  Follow(&NodeCounters::read_repairs, "annulus_read_repairs_total",
+         "Records that reads sent to owners that lacked a part of them");
+  Follow(&NodeCounters::hedges, "annulus_hedges_total",
+         "Reads that were sent elsewhere after a silence");
+  Follow(&NodeCounters::overloads, "annulus_overloads_total",
+         "Requests refused, since too much was under way");
   for (int op = 0; op < kPublicOps; ++op) {
     const std::string name(ToString(static_cast<PublicOp>(op)));
     requests_[op].in_flight = registry_.Gauge("annulus_requests_in_flight",
@@ -49,10 +55,17 @@ void ProcessMetrics::Take(const Sample& sample) {
   uptime_->Set(ToSeconds(sample.uptime));
   faults_enabled_->Set(sample.faults_enabled ? 1 : 0);
   faults_active_->Set(static_cast<double>(sample.faults_active));
-  if (sample.convergence.has_value()) TakeRepair(sample);
+  if (sample.convergence.has_value()) TakeStorage(sample);
+  for (const Followed& counter : followed_) {
+    counter.shown->Add(sample.counters.*counter.source - counter.shown->value());
+  }
 }
 
-void ProcessMetrics::TakeRepair(const Sample& sample) {
+void ProcessMetrics::Follow(uint64_t NodeCounters::*source, const char* name, const char* help) {
+  followed_.push_back({source, registry_.Counter(name, help)});
+}
+
+void ProcessMetrics::TakeStorage(const Sample& sample) {
   if (convergence_age_ == nullptr) {
     convergence_age_ = registry_.Gauge(
         "annulus_convergence_age_seconds",
@@ -62,33 +75,36 @@ void ProcessMetrics::TakeRepair(const Sample& sample) {
     convergence_never_ =
         registry_.Gauge("annulus_convergence_never",
                         "Partitions of this node without such an exchange since its start");
-    const auto follow = [this](uint64_t RepairCounters::*source, const char* name,
-                               const char* help) {
-      repair_.push_back({source, registry_.Counter(name, help)});
-    };
-    follow(&RepairCounters::rounds, "annulus_aae_rounds_total",
+    hints_ = registry_.Gauge("annulus_hints", "Writes kept here for members that did not answer");
+    hint_bytes_ = registry_.Gauge("annulus_hint_bytes", "Of these writes");
+    Follow(&NodeCounters::hints_stored, "annulus_hints_stored_total",
+           "Hints written, or added to, here");
+    Follow(&NodeCounters::hints_refused, "annulus_hints_refused_total",
+           "Hints not written, since they were at their limit (hint_mb)");
+    Follow(&NodeCounters::hints_replayed, "annulus_hints_replayed_total",
+           "Hints that their targets have confirmed");
+    Follow(&NodeCounters::rounds, "annulus_aae_rounds_total",
            "Comparisons of this node's hash trees with those of the other owners");
-    follow(&RepairCounters::exchanges, "annulus_aae_exchanges_total",
+    Follow(&NodeCounters::exchanges, "annulus_aae_exchanges_total",
            "Partitions whose leaves were compared, since their roots differed");
-    follow(&RepairCounters::leaves_differed, "annulus_aae_leaves_differed_total",
+    Follow(&NodeCounters::leaves_differed, "annulus_aae_leaves_differed_total",
            "Leaves that differed in them");
-    follow(&RepairCounters::records_fetched, "annulus_aae_records_fetched_total",
+    Follow(&NodeCounters::records_fetched, "annulus_aae_records_fetched_total",
            "Records fetched from other owners");
-    follow(&RepairCounters::records_sent, "annulus_aae_records_sent_total",
+    Follow(&NodeCounters::records_sent, "annulus_aae_records_sent_total",
            "Records sent to other owners");
-    follow(&RepairCounters::bytes_moved, "annulus_aae_bytes_total", "Of these records");
-    follow(&RepairCounters::partitions_scrubbed, "annulus_aae_scrubbed_total",
+    Follow(&NodeCounters::bytes_moved, "annulus_aae_bytes_total", "Of these records");
+    Follow(&NodeCounters::partitions_scrubbed, "annulus_aae_scrubbed_total",
            "Partitions whose leaves were compared with their data");
-    follow(&RepairCounters::leaves_corrected, "annulus_aae_leaves_corrected_total",
+    Follow(&NodeCounters::leaves_corrected, "annulus_aae_leaves_corrected_total",
            "Leaves that were not what their data says");
   }
   const ConvergenceView& view = *sample.convergence;
   const Duration age = view.never > 0 ? sample.uptime : view.age.value_or(Duration(0));
   convergence_age_->Set(ToSeconds(age));
   convergence_never_->Set(view.never);
-  for (const Followed& counter : repair_) {
-    counter.shown->Add(sample.repair.*counter.source - counter.shown->value());
-  }
+  hints_->Set(static_cast<double>(sample.hints.entries));
+  hint_bytes_->Set(static_cast<double>(sample.hints.bytes));
 }
 
 }  // namespace annulus

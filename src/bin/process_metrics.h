@@ -27,8 +27,9 @@ class ProcessMetrics {
     Duration uptime{0};
     bool faults_enabled = false;
     size_t faults_active = 0;
+    NodeCounters counters;
     std::optional<ConvergenceView> convergence;  // Of a node.
-    RepairCounters repair;
+    HintLedger::Account hints;                   // The same.
   };
   void Take(const Sample& sample);
 
@@ -43,10 +44,11 @@ class ProcessMetrics {
   };
   // A counter of the node, and the one that shows it.
   struct Followed {
-    uint64_t RepairCounters::*source;
+    uint64_t NodeCounters::*source;
     MetricCounter* shown;
   };
-  void TakeRepair(const Sample& sample);
+  void Follow(uint64_t NodeCounters::*source, const char* name, const char* help);
+  void TakeStorage(const Sample& sample);
   static int Index(PublicOp op) { return static_cast<int>(op); }
 
   MetricRegistry registry_;
@@ -61,7 +63,9 @@ class ProcessMetrics {
   // Of a node; made when it first says something.
   MetricGauge* convergence_age_ = nullptr;
   MetricGauge* convergence_never_ = nullptr;
-  std::vector<Followed> repair_;
+  MetricGauge* hints_ = nullptr;
+  MetricGauge* hint_bytes_ = nullptr;
+  std::vector<Followed> followed_;
 };
 
 }  // namespace annulus

@@ -336,8 +336,9 @@ void Process::Refresh() {
                  .uptime = view.uptime,
                  .faults_enabled = faults_ != nullptr,
                  .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size(),
+                 .counters = view.counters,
                  .convergence = view.storage ? std::optional(view.convergence) : std::nullopt,
-                 .repair = view.repair});
+                 .hints = view.hints});
 }
 
 void Process::SampleAgain() {

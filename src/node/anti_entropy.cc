@@ -43,7 +43,7 @@ Task<void> AntiEntropy::Run() {
 Task<void> AntiEntropy::Round() {
   std::shared_ptr<const Layout> layout = node_->layout;
   if (layout == nullptr) co_return;
-  ++node_->repair.rounds;
+  ++node_->counters.rounds;
   const Instant started = node_->Now();
   const WallTime started_wall = node_->env.clock->Wall();
   const std::vector<PartitionId> owned = Owned();
@@ -158,7 +158,7 @@ Task<void> AntiEntropy::ScrubPartition(PartitionId partition) {
   HashTree& tree = node_->replica->tree();
   absl::StatusOr<Leaves> computed = co_await tree.ComputeLeaves(partition);
   absl::StatusOr<Leaves> stored = co_await tree.ReadLeaves(partition);
-  ++node_->repair.partitions_scrubbed;
+  ++node_->counters.partitions_scrubbed;
   if (!computed.ok() || !stored.ok()) {
     const absl::Status& why = computed.ok() ? stored.status() : computed.status();
     node_->events("scrub_failed",
@@ -170,7 +170,7 @@ Task<void> AntiEntropy::ScrubPartition(PartitionId partition) {
     // Or it changed while it was looked at: this looks exactly.
     LeafId id{partition, leaf};
     const absl::StatusOr<bool> wrong = co_await tree.Recompute(id);
-    if (wrong.ok() && *wrong) ++node_->repair.leaves_corrected;
+    if (wrong.ok() && *wrong) ++node_->counters.leaves_corrected;
   }
 }
 

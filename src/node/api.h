@@ -105,18 +105,6 @@ struct ScanPage {
   Bytes page_token;
 };
 
-// What anti-entropy did since the start of the node.
-struct RepairCounters {
-  uint64_t rounds = 0;           // Comparisons of all roots.
-  uint64_t exchanges = 0;        // Partitions whose leaves were compared.
-  uint64_t leaves_differed = 0;  // In them; most of them by writes that were on their way.
-  uint64_t records_fetched = 0;  // From other owners.
-  uint64_t records_sent = 0;     // To other owners.
-  uint64_t bytes_moved = 0;      // Of records, both ways.
-  uint64_t partitions_scrubbed = 0;
-  uint64_t leaves_corrected = 0;  // That were not what their items say.
-};
-
 // How far this node's partitions are known to be equal on all of their owners.
 struct ConvergenceView {
   uint32_t partitions = 0;  // That this node owns.
@@ -141,6 +129,17 @@ struct NodeCounters {
   uint64_t hints_replayed = 0;  // Confirmed durable by their targets.
   uint64_t read_repairs = 0;    // Records that a read sent to owners that lacked a part of them.
   uint64_t hedges = 0;          // Reads that were sent elsewhere after a silence.
+  uint64_t overloads = 0;       // Requests refused, since too much was under way.
+
+  // What anti-entropy did.
+  uint64_t rounds = 0;           // Comparisons of all roots.
+  uint64_t exchanges = 0;        // Partitions whose leaves were compared.
+  uint64_t leaves_differed = 0;  // In them; most of them by writes that were on their way.
+  uint64_t records_fetched = 0;  // From other owners.
+  uint64_t records_sent = 0;     // To other owners.
+  uint64_t bytes_moved = 0;      // Of records, both ways.
+  uint64_t partitions_scrubbed = 0;
+  uint64_t leaves_corrected = 0;  // That were not what their items say.
 };
 
 struct MemberView {
@@ -164,7 +163,6 @@ struct StatusView {
   bool sync = true;
   std::vector<MemberView> members;
   ConvergenceView convergence;
-  RepairCounters repair;
   HintLedger::Account hints;  // Kept here now.
   NodeCounters counters;
 };

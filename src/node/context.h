@@ -33,7 +33,6 @@ struct NodeContext {
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
-  RepairCounters repair;
   NodeCounters counters;
   HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.

@@ -43,7 +43,7 @@ class Exchange {
     const std::vector<Leaves> trees = trees_;
     const std::vector<NodeId> compared = owners_;
     const std::vector<uint32_t> differing = DifferingLeaves(trees);
-    node_->repair.leaves_differed += differing.size();
+    node_->counters.leaves_differed += differing.size();
 
     for (size_t first = 0; first < differing.size() && owners_.size() > 1; first += kLeavesAtOnce) {
       const size_t last = std::min(first + kLeavesAtOnce, differing.size());
@@ -230,7 +230,7 @@ class Exchange {
       if (!reply->record.has_value()) continue;  // It is gone since.
       seen.push_back(digest);
       bytes += reply->record->size();
-      ++node_->repair.records_fetched;
+      ++node_->counters.records_fetched;
       if (PlantedBugs::Has(PlantedBug::kRepairOverwrites)) {
         co_await Overwrite(difference.data_key, *std::move(reply->record));
         continue;
@@ -251,12 +251,12 @@ class Exchange {
       if (difference.digests[i] == digest) continue;
       PeerRequest request = ReplicateRequest{item, encoded, (*stored)->epoch};
       bytes += encoded.size();
-      ++node_->repair.records_sent;
+      ++node_->counters.records_sent;
       absl::StatusOr<ReplicateReply> reply =
           co_await Ask<ReplicateReply>(node_, owners_[i], std::move(request));
       repaired &= reply.ok();
     }
-    node_->repair.bytes_moved += bytes;
+    node_->counters.bytes_moved += bytes;
     if (const uint64_t rate = node_->options.repair_bytes_per_second; rate > 0) {
       const Duration pause =
           FromSeconds(static_cast<double>(bytes * kRepairsAtOnce) / static_cast<double>(rate));
@@ -290,7 +290,7 @@ class Exchange {
 }  // namespace
 
 Task<bool> RunExchange(NodeContext* node, PartitionId partition, std::vector<NodeId> others) {
-  ++node->repair.exchanges;
+  ++node->counters.exchanges;
   Exchange exchange(node, partition, std::move(others));
   const bool complete = co_await exchange.Run();
   co_return complete;
@@ -303,7 +303,7 @@ Task<absl::StatusOr<LeavesReply>> AnswerLeaves(NodeContext* node, LeavesRequest 
     LeafId id{request.partition, leaf};
     absl::StatusOr<bool> wrong = co_await tree.Recompute(id);
     if (!wrong.ok()) co_return wrong.status();
-    node->repair.leaves_corrected += *wrong;
+    node->counters.leaves_corrected += *wrong;
   }
   absl::StatusOr<Leaves> leaves = co_await tree.ReadLeaves(request.partition);
   if (!leaves.ok()) co_return leaves.status();

@@ -132,10 +132,10 @@ class NodeImpl : public Node {
                     .uptime = context_.Now() - context_.started,
                     .ready = context_.layout != nullptr && !draining_,
                     .sync = context_.replica == nullptr || context_.replica->Syncs()};
-    view.repair = context_.repair;
     if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
     if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
     view.counters = context_.counters;
+    view.counters.overloads = admission_.refused();
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
     if (context_.layout == nullptr) return view;
     const Layout& layout = *context_.layout;
