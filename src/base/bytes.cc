@@ -13,6 +13,10 @@ void PutBigEndian16(Bytes* out, uint16_t value) {
   out->push_back(static_cast<char>(value));
 }
 
+void PutBigEndian64(Bytes* out, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
+}
+
 void PutVarint(Bytes* out, uint64_t value) {
   while (value >= 0x80) {
     out->push_back(static_cast<char>(value | 0x80));
@@ -47,6 +51,14 @@ bool ByteReader::BigEndian16(uint16_t* value) {
   if (!Take(2, &bytes)) return false;
   *value =
       static_cast<uint16_t>((static_cast<uint8_t>(bytes[0]) << 8) | static_cast<uint8_t>(bytes[1]));
+  return true;
+}
+
+bool ByteReader::BigEndian64(uint64_t* value) {
+  BytesView bytes;
+  if (!Take(8, &bytes)) return false;
+  *value = 0;
+  for (char byte : bytes) *value = (*value << 8) | static_cast<uint8_t>(byte);
   return true;
 }
 

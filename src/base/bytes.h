@@ -14,6 +14,7 @@ using BytesView = std::string_view;
 // Appends to a string. Integers are little-endian unless the name says otherwise.
 void PutFixed64(Bytes* out, uint64_t value);
 void PutBigEndian16(Bytes* out, uint16_t value);
+void PutBigEndian64(Bytes* out, uint64_t value);
 void PutVarint(Bytes* out, uint64_t value);
 // The bytes that PutVarint appends: 1 to 10.
 constexpr size_t VarintSize(uint64_t value) {
@@ -35,6 +36,7 @@ class ByteReader {
 
   bool Fixed64(uint64_t* value);
   bool BigEndian16(uint16_t* value);
+  bool BigEndian64(uint64_t* value);
   bool Varint(uint64_t* value);  // Refuses encodings that are longer than they need be.
   bool Sized(BytesView* value);
   bool Ordered(Bytes* value);

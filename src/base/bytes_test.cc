@@ -14,7 +14,8 @@ namespace {
 
 using namespace std::string_literals;
 
-RC_GTEST_PROP(Bytes, EverythingComesBack, (uint64_t a, uint16_t b, uint64_t c, Bytes d, Bytes e)) {
+RC_GTEST_PROP(Bytes, EverythingComesBack,
+              (uint64_t a, uint16_t b, uint64_t c, Bytes d, Bytes e, uint64_t f)) {
   // Small and large numbers alike: an arbitrary 64 bit number is nearly always large.
   c >>= *rc::gen::inRange(0, 64);
   Bytes bytes;
@@ -25,16 +26,17 @@ RC_GTEST_PROP(Bytes, EverythingComesBack, (uint64_t a, uint16_t b, uint64_t c, B
   RC_ASSERT(bytes.size() - before == VarintSize(c));
   PutSized(&bytes, d);
   PutOrdered(&bytes, e);
+  PutBigEndian64(&bytes, f);
   bytes += "rest";
 
   ByteReader reader(bytes);
-  uint64_t a2, c2;
+  uint64_t a2, c2, f2;
   uint16_t b2;
   BytesView d2;
   Bytes e2;
   RC_ASSERT(reader.Fixed64(&a2) && reader.BigEndian16(&b2) && reader.Varint(&c2));
-  RC_ASSERT(reader.Sized(&d2) && reader.Ordered(&e2));
-  RC_ASSERT(a2 == a && b2 == b && c2 == c && d2 == d && e2 == e);
+  RC_ASSERT(reader.Sized(&d2) && reader.Ordered(&e2) && reader.BigEndian64(&f2));
+  RC_ASSERT(a2 == a && b2 == b && c2 == c && d2 == d && e2 == e && f2 == f);
   RC_ASSERT(reader.ok() && !reader.done() && reader.rest() == "rest");
 }
 

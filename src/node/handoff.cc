@@ -20,11 +20,6 @@ constexpr Duration kReplayTimeout = 5s;
 
 using Page = absl::StatusOr<StoragePage>;
 
-// One hint's way: sent, confirmed, removed. OK where it is gone, also because it was damaged.
-struct Replayed {
-  absl::Status status;
-};
-
 // What is to be sent for the hint; nullopt where there is nothing any more.
 Task<absl::StatusOr<std::optional<ReplicateRequest>>> RequestFor(NodeContext* node, Item item,
                                                                  Hint hint) {
@@ -37,8 +32,11 @@ Task<absl::StatusOr<std::optional<ReplicateRequest>>> RequestFor(NodeContext* no
   co_return ReplicateRequest{std::move(item), Encode((*own)->record), kFirstEpoch};
 }
 
-Task<absl::Status> Replay(NodeContext* node, NodeId target, Bytes data_key, Bytes encoded) {
-  absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
+// One hint's way: sent, confirmed, removed. OK where it is gone.
+Task<absl::Status> Replay(NodeContext* node, Bytes hint_key, Bytes encoded) {
+  absl::StatusOr<ParsedHintKey> key = ParseHintKey(hint_key);
+  if (!key.ok()) co_return key.status();
+  absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key->data_key);
   if (!parsed.ok()) co_return parsed.status();
   absl::StatusOr<Hint> hint = DecodeHint(encoded);
   if (!hint.ok()) co_return hint.status();
@@ -49,23 +47,21 @@ Task<absl::Status> Replay(NodeContext* node, NodeId target, Bytes data_key, Byte
   if (request->has_value() && !PlantedBugs::Has(PlantedBug::kCountedHintDropped)) {
     const Instant deadline = node->Now() + kReplayTimeout;
     PeerResult result = co_await Await<PeerResult>([&](auto done) {
-      node->peers->Call(target, **std::move(request), deadline, std::move(done));
+      node->peers->Call(key->target, **std::move(request), deadline, std::move(done));
     });
     if (!result.ok()) co_return result.status();
   }
-  Place place{parsed->item, target};
+  Place place{parsed->item, key->target};
   absl::Status removed = co_await node->replica->Discard(std::move(place), std::move(encoded));
   if (removed.ok()) ++node->counters.hints_replayed;
   co_return removed;
 }
 
-Task<void> ReplayOne(NodeContext* node, NodeId target, Bytes data_key, Bytes encoded,
-                     Mailbox<Replayed>::Sender done) {
-  absl::Status status = co_await Replay(node, target, std::move(data_key), std::move(encoded));
+Task<void> ReplayOne(NodeContext* node, Bytes hint_key, Bytes encoded,
+                     Mailbox<absl::Status>::Sender done) {
+  absl::Status status = co_await Replay(node, std::move(hint_key), std::move(encoded));
   // Posted, since it can end the flow that owns this one.
-  node->env.loop->Post([done, replayed = Replayed{std::move(status)}]() mutable {
-    done.Deliver(std::move(replayed));
-  });
+  node->env.loop->Post([done, status]() { done.Deliver(status); });
 }
 
 // Sends all that is kept for one target, until that is done or something fails.
@@ -86,15 +82,14 @@ Task<void> HandOff(NodeContext* node, NodeId target) {
     begin = Successor(page->entries.back().first);
 
     TaskGroup local;
-    Mailbox<Replayed> results(node->env.loop);
+    Mailbox<absl::Status> results(node->env.loop);
     for (auto& [key, value] : page->entries) {
-      local.Spawn(ReplayOne(node, target, key.substr(HintKey(target, {}).size()), std::move(value),
-                            results.sender()));
+      local.Spawn(ReplayOne(node, std::move(key), std::move(value), results.sender()));
     }
     bool failed = false;
     for (size_t left = page->entries.size(); left > 0; --left) {
-      std::optional<Replayed> replayed = co_await results.Next();
-      failed |= !replayed->status.ok();
+      std::optional<absl::Status> replayed = co_await results.Next();
+      failed |= !replayed->ok();
     }
     window = failed ? std::max<size_t>(window / 2, 1) : std::min(window + 1, kWindowMax);
     if (failed && node->peers->StateOf(target) != Liveness::State::kUp) co_return;

@@ -13,10 +13,6 @@ constexpr uint8_t kFormat = 1;
 constexpr uint8_t kCounted = 1;  // A bit.
 constexpr size_t kTargetBytes = 8;
 
-void PutTarget(Bytes* out, uint64_t target) {
-  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(target >> shift));
-}
-
 }  // namespace
 
 Bytes Encode(const Hint& hint) {
@@ -57,23 +53,25 @@ absl::StatusOr<Hint> DecodeHint(BytesView bytes) {
 Bytes HintKey(NodeId target, BytesView data_key) {
   Bytes key;
   key.reserve(kTargetBytes + data_key.size());
-  PutTarget(&key, target.value());
+  PutBigEndian64(&key, target.value());
   key.append(data_key);
   return key;
 }
 
 absl::StatusOr<ParsedHintKey> ParseHintKey(BytesView bytes) {
-  if (bytes.size() <= kTargetBytes) return absl::DataLossError("a stored hint's key is too short");
+  ByteReader reader(bytes);
   uint64_t target = 0;
-  for (size_t i = 0; i < kTargetBytes; ++i) target = target << 8 | static_cast<uint8_t>(bytes[i]);
-  return ParsedHintKey{NodeId(target), Bytes(bytes.substr(kTargetBytes))};
+  if (!reader.BigEndian64(&target) || reader.done()) {
+    return absl::DataLossError("a stored hint's key is too short");
+  }
+  return ParsedHintKey{NodeId(target), Bytes(reader.rest())};
 }
 
 Bytes HintsEnd(NodeId target) {
   Bytes end;
   if (target.value() == std::numeric_limits<uint64_t>::max())
     return Bytes(kTargetBytes + 1, '\xff');
-  PutTarget(&end, target.value() + 1);
+  PutBigEndian64(&end, target.value() + 1);
   return end;
 }
 
