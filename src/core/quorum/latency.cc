@@ -10,8 +10,6 @@ constexpr Duration kSlowMin = 50ms;
 constexpr int kSlowFactor = 4;
 
 constexpr Duration kDelayMin = 2ms;
-constexpr double kTokensPerRead = 0.05;
-constexpr double kTokensMax = 100;
 constexpr uint32_t kSamplesMax = 2048;
 constexpr uint32_t kSamplesBetween = 64;  // Percentiles are computed anew so often.
 
@@ -47,7 +45,7 @@ bool PeerLatencies::IsSlow(NodeId peer) const {
 }
 
 void HedgeBudget::Ended(Duration elapsed) {
-  tokens_ = std::min(tokens_ + kTokensPerRead, kTokensMax);
+  tokens_.Succeeded();
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
   ++samples_[BucketOf(static_cast<uint64_t>(std::max<int64_t>(micros, 0)), samples_.size())];
   ++count_;
@@ -69,12 +67,6 @@ Duration HedgeBudget::Delay() const {
   // Before there are samples, nothing is known to be late.
   if (percentile_ == Duration(0)) return delay_max_;
   return std::clamp(2 * percentile_, std::min(kDelayMin, delay_max_), delay_max_);
-}
-
-bool HedgeBudget::Take() {
-  if (tokens_ < 1) return false;
-  tokens_ -= 1;
-  return true;
 }
 
 }  // namespace annulus

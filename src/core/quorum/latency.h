@@ -6,6 +6,7 @@
 
 #include "base/strong_id.h"
 #include "base/time.h"
+#include "core/quorum/retry_budget.h"
 
 namespace annulus {
 
@@ -34,7 +35,7 @@ class HedgeBudget {
   // From 2 ms to delay_max.
   Duration Delay() const;
   // Whether one more read may be hedged; if so, it counts.
-  bool Take();
+  bool Take() { return tokens_.Take(); }
 
  private:
   static constexpr int kBuckets = 40;
@@ -45,7 +46,7 @@ class HedgeBudget {
   std::array<uint32_t, kBuckets * 4> samples_{};
   uint32_t count_ = 0;
   Duration percentile_{0};
-  double tokens_ = 10;
+  RetryBudget tokens_{/*successes_per_token=*/20, /*tokens_at_first=*/10};
 };
 
 }  // namespace annulus
