@@ -130,8 +130,13 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
                   const std::vector<NodeId>& owners, uint32_t required, Instant deadline,
                   Trace* trace, TaskGroup* local) {
   AckQuorum level(required, owners);
-  for (NodeId owner : quorum.Level()) level.Ack(owner);
-  std::vector<NodeId> to_send = quorum.Lacking();
+  std::vector<NodeId> others = owners;  // Neither known to lack it, nor to hold it.
+  for (NodeId owner : quorum.Level()) {
+    level.Ack(owner);
+    std::erase(others, owner);
+  }
+  const std::vector<NodeId> to_send = quorum.Lacking();
+  for (NodeId owner : to_send) std::erase(others, owner);
   if (to_send.empty() && level.verdict() == Verdict::kWon) co_return true;
   if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return true;
 
@@ -157,10 +162,6 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
   if (PlantedBugs::Has(PlantedBug::kReadRepairNotAwaited)) co_return true;
 
   // Where those do not confirm it, the other owners will do.
-  std::vector<NodeId> others;
-  for (NodeId owner : owners) {
-    if (std::find(to_send.begin(), to_send.end(), owner) == to_send.end()) others.push_back(owner);
-  }
   size_t next = 0;
   while (level.verdict() != Verdict::kWon) {
     if (request.sloppy && under_way == 0) break;
