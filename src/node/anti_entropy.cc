@@ -234,9 +234,7 @@ absl::StatusOr<HurryReply> AntiEntropy::Answer(const HurryRequest& request) {
 
 absl::Status AntiEntropy::CheckOwned(PartitionId partition) const {
   if (partition.value() < partitions_.size() && node_->Owns(partition)) return absl::OkStatus();
-  return WithDetails(absl::FailedPreconditionError(absl::StrCat(
-                         node_->options.name, " does not own partition ", partition.value())),
-                     {.reason = "NOT_OWNER"});
+  return node_->NotOwner(partition);
 }
 
 std::vector<PartitionId> AntiEntropy::Owned() const {

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "core/error.h"
 #include "core/layout/layout.h"
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
@@ -52,6 +54,13 @@ struct NodeContext {
   bool IsUnreachable(NodeId peer, Instant arrived) const {
     return peers->StateOf(peer) == Liveness::State::kDown &&
            Now() - arrived > options.unreachable_max;
+  }
+  // To a request about a partition that is not this node's.
+  absl::Status NotOwner(PartitionId partition) const {
+    return WithDetails(absl::FailedPreconditionError(
+                           absl::StrCat(options.name, " does not own partition ", partition.value(),
+                                        " under layout ", layout->version().value())),
+                       {.reason = "NOT_OWNER", .outcome = Outcome::kNotApplied});
   }
   // For people.
   std::string NameOf(NodeId node) const {

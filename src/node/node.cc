@@ -322,9 +322,7 @@ class NodeImpl : public Node {
         PartitionOf(RingHash(request.item.bucket, request.item.key), context_.layout->partitions());
     if (context_.Owns(partition)) return NodeId();
     if (context_.layout->Owns(request.hint_for, partition)) return request.hint_for;
-    return NotDone(absl::FailedPreconditionError(absl::StrCat(
-                       context_.options.name, " does not own partition ", partition.value())),
-                   "NOT_OWNER");
+    return context_.NotOwner(partition);
   }
 
   Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request) {

@@ -215,10 +215,7 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
   const bool owner = layout->Owns(node->id, partition);
   const bool fallback = !owner && request.sloppy && layout->Owns(request.fallback_for, partition);
   if (node->replica == nullptr || (!owner && !fallback)) {
-    co_return Failed(absl::FailedPreconditionError(absl::StrCat(
-                         node->options.name, " does not own partition ", partition.value(),
-                         " under layout ", layout->version().value())),
-                     "NOT_OWNER", Outcome::kNotApplied);
+    co_return node->NotOwner(partition);
   }
   const NodeId minter_for = owner ? NodeId() : request.fallback_for;
   const std::vector<NodeId>& owners = layout->Owners(partition);

@@ -279,10 +279,7 @@ Task<absl::StatusOr<ScanPage>> RunScan(NodeContext* node, ScanRequest request, I
 
 Task<absl::StatusOr<RangeReply>> ReadRangeHere(NodeContext* node, RangeRequest request) {
   if (node->replica == nullptr || !node->Owns(request.partition)) {
-    co_return WithDetails(
-        absl::FailedPreconditionError(absl::StrCat(node->options.name, " does not own partition ",
-                                                   request.partition.value())),
-        {.reason = "NOT_OWNER"});
+    co_return node->NotOwner(request.partition);
   }
   using Page = absl::StatusOr<StoragePage>;
   Page page = co_await Await<Page>([&](auto done) {
