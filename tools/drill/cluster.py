@@ -67,14 +67,6 @@ class Cluster(abc.ABC):
         """Ends pause()."""
 
     @abc.abstractmethod
-    def drop_packets(self, name):
-        """Its packets vanish, without a word to anyone."""
-
-    @abc.abstractmethod
-    def pass_packets(self, name):
-        """Ends drop_packets()."""
-
-    @abc.abstractmethod
     def move(self, name):
         """Starts it after a kill, with the same data, at another address."""
 
@@ -98,7 +90,24 @@ class Cluster(abc.ABC):
     def log_tail(self, name):
         """The process's last words."""
 
+    @abc.abstractmethod
+    def _iptables(self, action, name):
+        """Adds (-I) or deletes (-D) the rules that make packets of the process vanish."""
+
     # --- what all clusters share ----------------------------------------------------------------------
+
+    def __init__(self):
+        self.dropped = set()
+
+    def drop_packets(self, name):
+        """Its packets vanish, without a word to anyone."""
+        self._iptables("-I", name)
+        self.dropped.add(name)
+
+    def pass_packets(self, name):
+        """Ends drop_packets()."""
+        self._iptables("-D", name)
+        self.dropped.discard(name)
 
     def __enter__(self):
         try:

@@ -24,6 +24,7 @@ HELPERS = ["client"]
 
 class ComposeCluster(Cluster):
     def __init__(self):
+        super().__init__()
         self.environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": PROJECT,
@@ -35,7 +36,7 @@ class ComposeCluster(Cluster):
             **{name: "" for name in ("ANNULUS_PORT_1", "ANNULUS_PORT_2", "ANNULUS_HTTP_1", "ANNULUS_HTTP_2")},
         }
         self.ids = {}
-        self.addresses, self.paused, self.gone, self.dropped, self.limited = {}, set(), set(), set(), set()
+        self.addresses, self.paused, self.gone, self.limited = {}, set(), set(), set()
 
     def _run(self, *words, check=True, timeout=300):
         done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=self.environment,
@@ -150,14 +151,6 @@ class ComposeCluster(Cluster):
                                   capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise Unavailable(f"iptables in {name}: {done.stderr.strip()}")
-
-    def drop_packets(self, name):
-        self._iptables("-I", name)
-        self.dropped.add(name)
-
-    def pass_packets(self, name):
-        self._iptables("-D", name)
-        self.dropped.discard(name)
 
     # --- the rest -------------------------------------------------------------------------------------
 

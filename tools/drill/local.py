@@ -24,13 +24,14 @@ CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 class LocalCluster(Cluster):
     def __init__(self):
+        super().__init__()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="annulus-drill-"))
         self.hosts = self.folder / "hosts"
         self.names = os.geteuid() == 0 and shutil.which("unshare") is not None
         count = len(self.processes())
         self.base = free_base_port([STEP * i + j for i in range(count) for j in (CLIENT, PEER, HTTP)])
         self.addresses = {name: f"127.0.0.{i + 1}" for i, name in enumerate(self.processes())}
-        self.running, self.paused, self.dropped, self.cgroups = {}, set(), set(), {}
+        self.running, self.paused, self.cgroups = {}, set(), {}
 
     # --- addresses ------------------------------------------------------------------------------------
 
@@ -140,6 +141,7 @@ class LocalCluster(Cluster):
     # --- packets --------------------------------------------------------------------------------------
 
     def _iptables(self, action, name):
+        """On the links to its peer port; those that it has opened itself stay."""
         if os.geteuid() != 0 or shutil.which("iptables") is None:
             raise Unavailable("iptables takes root")
         for side in ("--dport", "--sport"):
@@ -148,15 +150,6 @@ class LocalCluster(Cluster):
                                   check=False)
             if done.returncode != 0:
                 raise Unavailable(f"iptables: {done.stderr.strip()}")
-
-    def drop_packets(self, name):
-        """On the links to its peer port; those that it has opened itself stay."""
-        self._iptables("-I", name)
-        self.dropped.add(name)
-
-    def pass_packets(self, name):
-        self._iptables("-D", name)
-        self.dropped.discard(name)
 
     # --- limits ---------------------------------------------------------------------------------------
 
