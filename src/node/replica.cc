@@ -85,7 +85,7 @@ struct Replica::Change {
     Bytes encoded;
   };
   std::variant<Mint, Merge, Point, Discard> what;
-  Instant deadline = kForever;                              // Of a mint.
+  Instant deadline = kForever;                              // Of a mint or merge.
   absl::AnyInvocable<void(absl::StatusOr<Minted>)> minted;  // The same.
   DurableDone durable;
 
@@ -138,6 +138,7 @@ Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
   if (!record.ok()) co_return record.status();
   auto change = std::make_unique<Change>();
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
+  change->deadline = merging.deadline;
   absl::Status status = co_await Await<absl::Status>([&](auto done) {
     change->durable = std::move(done);
     Enqueue(place, std::move(change));
@@ -341,6 +342,10 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
       if (is_hint) changed |= MakeRecord(held, /*counted=*/true);
       made.emplace_back(change.get(), std::move(result));
     } else if (auto* merge = std::get_if<Change::Merge>(&change->what)) {
+      if (env_.loop->Now() >= change->deadline) {
+        change->durable(TooLate());
+        continue;
+      }
       changed |= MergeInto(&held->stored, merge->record, merge->stamp, is_hint);
       if (is_hint) changed |= MakeRecord(held, merge->counted);
     } else if (const auto* point = std::get_if<Change::Point>(&change->what)) {
