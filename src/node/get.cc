@@ -289,7 +289,11 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
     std::vector<ReadQuorum::Ask> hedges;
     if (node->Now() >= silence_from) {
       patience_ends = node->Now() + node->options.silence_max;
-      hedges = quorum.Hedge();
+      // A slow one that serves others has much to do already.
+      if (node->peers->MayAskAnother(quorum.Awaited(), PeerProgress::Kind::kRead,
+                                     node->Now() - arrived)) {
+        hedges = quorum.Hedge();
+      }
     } else {
       patience_ends = silence_from;
       if (node->hedges.Take()) hedges = quorum.HedgeEarly();
