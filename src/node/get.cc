@@ -325,7 +325,7 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
       patience_ends = node->Now() + node->options.silence_max;
       // A slow one that serves others has much to do already.
       if (node->peers->MayAskAnother(quorum.Awaited(), PeerProgress::Kind::kRead,
-                                     node->Now() - arrived)) {
+                                     node->Now() - begun)) {
         hedges = quorum.Hedge();
       }
     } else {
