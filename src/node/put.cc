@@ -461,6 +461,9 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   absl::Status last = absl::UnavailableError("no owner of the key could be reached");
   // True from the first send that is not known to have failed: from then on it may be applied.
   bool may_be_applied = false;
+  // What one minter forbids, the next one forbids too: nobody else is asked. Those that were asked
+  // before get their chance to say that they have applied it.
+  std::optional<absl::Status> verdict;
   int under_way = 0;
   int overloaded = 0;
   absl::Status overload;
@@ -471,11 +474,12 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
 
   while (node->Now() < deadline) {
     const bool silent = under_way > 0 && node->Now() >= patience_ends;
+    if (verdict.has_value() && (under_way == 0 || silent)) break;
     if (silent) patience_ends = node->Now() + node->options.silence_max;
-    if (next < minters.size() &&
-        (under_way == 0 ||
-         (silent && node->peers->MayAskAnother({minters[next - 1]}, PeerProgress::Kind::kWrite,
-                                               node->Now() - asked)))) {
+    const bool asks = !verdict.has_value() && next < minters.size();
+    if (asks && (under_way == 0 || (silent && node->peers->MayAskAnother({minters[next - 1]},
+                                                                         PeerProgress::Kind::kWrite,
+                                                                         node->Now() - asked)))) {
       const NodeId minter = minters[next++];
       ++under_way;
       asked = node->Now();
@@ -496,8 +500,10 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     if (round_over && overloaded > 0) break;
     if (round_over && node->Now() - started > node->options.unreachable_max) break;
     const Instant wait_until =
-        round_over ? std::min(deadline, node->Now() + node->options.silence_max)
-                   : (next < minters.size() ? std::min(deadline, patience_ends) : deadline);
+        round_over
+            ? std::min(deadline, node->Now() + node->options.silence_max)
+            : (verdict.has_value() || next < minters.size() ? std::min(deadline, patience_ends)
+                                                            : deadline);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
@@ -517,7 +523,10 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     }
     last = reply->result.status();
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
-      if (IsVerdict(last) && under_way == 0 && !may_be_applied) co_return last;
+      if (IsVerdict(last)) {
+        verdict = last;
+        patience_ends = node->Now() + node->options.silence_max;
+      }
     } else {
       may_be_applied = true;
     }
@@ -525,9 +534,10 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
 
   const Outcome outcome =
       may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
-  if (overloaded > 0 && outcome == Outcome::kNotApplied) co_return overload;
+  if (verdict.has_value()) last = *verdict;
+  if (!verdict.has_value() && overloaded > 0 && outcome == Outcome::kNotApplied) co_return overload;
   const ErrorDetails details = DetailsOf(last);
-  if (node->Now() >= deadline) {
+  if (!verdict.has_value() && node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
         under_way > 0 ? "the deadline passed before a node that can mint the write answered"
                       : absl::StrCat("the deadline passed; last error: ", last.message()));
