@@ -340,7 +340,8 @@ void Process::Refresh() {
                  .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size(),
                  .counters = view.counters,
                  .convergence = view.storage ? std::optional(view.convergence) : std::nullopt,
-                 .hints = view.hints});
+                 .hints = view.hints,
+                 .reap = view.reap});
 }
 
 void Process::SampleAgain() {
