@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/error.h"
 #include "core/layout/layout.h"
+#include "core/quorum/admission.h"
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
@@ -41,6 +42,7 @@ struct NodeContext {
   std::string not_ready_reason;          // Why there is no layout yet.
   EventSink events;
   NodeCounters counters;
+  std::unique_ptr<Admission> admission;
   HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.
   std::unique_ptr<TaskGroup> background = std::make_unique<TaskGroup>();

@@ -102,7 +102,7 @@ struct Replica::Change {
     Epoch epoch;
   };
   std::variant<Mint, Merge, Point, Discard, DropDamaged, Mark, Unmark, Reap> what;
-  Instant deadline = kForever;                              // Of a mint.
+  Instant deadline = kForever;                              // Of a mint or merge.
   absl::AnyInvocable<void(absl::StatusOr<Minted>)> minted;  // The same.
   DurableDone durable;
 
@@ -177,6 +177,7 @@ Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
   if (!record.ok()) co_return record.status();
   auto change = std::make_unique<Change>();
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
+  change->deadline = merging.deadline;
   absl::Status status = co_await Run(std::move(place), std::move(change));
   co_return status;
 }
@@ -558,6 +559,10 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
       if (is_hint) changed |= MakeRecord(held, /*counted=*/true) || minted;
       made.emplace_back(change.get(), std::move(result));
     } else if (auto* merge = std::get_if<Change::Merge>(&change->what)) {
+      if (env_.loop->Now() >= change->deadline) {
+        change->durable(TooLate());
+        continue;
+      }
       // Here and not sooner: what is taken now reaches the disk before a close that comes later.
       if (absl::Status in_time = epochs_->CheckStamp(latch.partition, merge->stamp);
           !in_time.ok()) {

@@ -188,6 +188,14 @@ uint32_t ReadQuorum::settled() const {
   return owners + (owners_are_over ? fallbacks : 0);
 }
 
+std::vector<NodeId> ReadQuorum::Awaited() const {
+  std::vector<NodeId> awaited;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.state == State::kAsked) awaited.push_back(candidate.node);
+  }
+  return awaited;
+}
+
 std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
   const uint64_t merged = DigestOf(item_, merged_);
   std::vector<NodeId> owners;
