@@ -37,6 +37,7 @@ namespace annulus::sim {
 // again;
 //   or comes back altered, which the record's own checksum shows.
 // - The whole disk can be wiped, and put back to an older state, while no process has it open.
+// - Its sequence counts the batches that are on the disk itself, and goes with them.
 // - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
 // by
 //   then.
@@ -93,6 +94,8 @@ class SimDisk {
   std::shared_ptr<const Image> Snapshot() const;
   void Restore(const Image& image);
   void Wipe();
+  // How many batches lie on the disk, where no crash takes them from.
+  uint64_t sequence() const { return sequence_; }
   // In order.
   using Map = std::map<Bytes, Bytes, std::less<>>;
   const Map& Entries(ColumnFamily family) const { return map(family); }
@@ -122,6 +125,7 @@ class SimDisk {
   std::array<Map, kColumnFamilies> maps_;             // As a reader sees them.
   std::set<std::pair<ColumnFamily, Bytes>> damaged_;  // What the store itself notices.
   bool tear_next_ = false;
+  uint64_t sequence_ = 0;
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;
   SimStorage* open_ = nullptr;
@@ -130,6 +134,7 @@ class SimDisk {
 
 struct SimDisk::Image {
   std::array<Map, kColumnFamilies> maps;
+  uint64_t sequence = 0;
 };
 
 class SimStorage final : public Storage {
@@ -142,6 +147,7 @@ class SimStorage final : public Storage {
   void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
                  PageDone done) override;
   bool Syncs() const override { return disk_->sync_; }
+  uint64_t Sequence() const override { return disk_->sequence_; }
 
  private:
   friend class SimDisk;

@@ -69,6 +69,7 @@ class FakeStorage final : public Storage {
     done(StoragePage{});
   }
   bool Syncs() const override { return true; }
+  uint64_t Sequence() const override { return 0; }
 
   std::vector<Bytes> committed;
 };

@@ -33,6 +33,7 @@ class DiskFaults : public ::testing::Test {
 TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   ASSERT_TRUE(store_.Open().ok());
   ASSERT_TRUE(store_.Put("k", "old").ok());
+  const uint64_t sequence = store_.storage->Sequence();
 
   disk_->hold_syncs = true;
   std::optional<absl::Status> first;
@@ -48,6 +49,7 @@ TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   }
   EXPECT_EQ(store_.Text("k"), "old") << "in the log, but not synced";
   EXPECT_EQ(store_.Range("k", "l")->entries[0].second, "old");
+  EXPECT_EQ(store_.storage->Sequence(), sequence) << "nobody is told what is not durable";
   EXPECT_FALSE(first.has_value());
   const uint64_t posts_before = store_.loop.posts();
 
@@ -55,6 +57,7 @@ TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   disk_->hold_syncs.notify_all();
   ASSERT_TRUE(store_.loop.RunUntil([&] { return others == 10; }));
   EXPECT_TRUE(first->ok());
+  EXPECT_GT(store_.storage->Sequence(), sequence);
   EXPECT_EQ(store_.Text("k"), "new");
   EXPECT_EQ(store_.loop.posts() - posts_before, 2u);
 }

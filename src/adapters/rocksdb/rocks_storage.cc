@@ -230,6 +230,7 @@ absl::Status RocksStorage::OpenDatabase() {
   if (!status.ok()) return OpenError(status, options_.path);
 
   db_.reset(db);
+  sequence_at_open_ = db_->GetLatestSequenceNumber();
   std::copy_n(handles.begin(), kColumnFamilies, families_.begin());
   // The handle of the family that RocksDB insists on, and nobody uses.
   db_->DestroyColumnFamilyHandle(handles.back());
@@ -294,6 +295,10 @@ void RocksStorage::Commit(StorageBatch batch, CommitDone done) {
     });
   }
   turn_.push_back({std::move(batch), std::move(done)});
+}
+
+uint64_t RocksStorage::Sequence() const {
+  return options_.sync ? db_->GetLatestSequenceNumber() : sequence_at_open_;
 }
 
 void RocksStorage::HandOver() {

@@ -94,6 +94,10 @@ class RocksStorage final : public Storage {
   void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
                  PageDone done) override;
   bool Syncs() const override { return options_.sync; }
+  // RocksDB's own sequence number, which it raises only once the log is synced (see above) and
+  // finds again in log and tables. Not synced: as it was when this was opened, since that is all
+  // that is known to be on the disk.
+  uint64_t Sequence() const override;
 
  private:
   RocksStorage(RocksOptions options, Loop* loop);
@@ -113,6 +117,7 @@ class RocksStorage final : public Storage {
   std::unique_ptr<rocksdb::Env> env_;  // Of disk_.
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_ = {};
+  uint64_t sequence_at_open_ = 0;
 
   CommitGroup turn_;  // The commits of this turn of the loop.
   std::unique_ptr<ReadPool> readers_;

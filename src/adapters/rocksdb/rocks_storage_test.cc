@@ -356,6 +356,35 @@ TEST(RocksStorage, ReadSeesEveryAcknowledgedCommit) {
   }
 }
 
+TEST(RocksStorage, TheSequenceRisesWithCommitsAndSurvivesRestarts) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  uint64_t last = store.storage->Sequence();
+  for (int life = 0; life < 4; ++life) {
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_TRUE(store.Put(Key(i), "v").ok());
+      EXPECT_GT(store.storage->Sequence(), last);
+      last = store.storage->Sequence();
+    }
+    store.Close();
+    ASSERT_TRUE(store.Open().ok());
+    EXPECT_GE(store.storage->Sequence(), last);
+  }
+}
+
+TEST(RocksStorage, UnsyncedTheSequenceIsWhatWasFoundOnTheDisk) {
+  TestDirectory directory;
+  TestStore store(RocksOptions{.path = directory.path(), .sync = false});
+  ASSERT_TRUE(store.Open().ok());
+  const uint64_t first = store.storage->Sequence();
+  ASSERT_TRUE(store.Put("k", "v").ok());
+  EXPECT_EQ(store.storage->Sequence(), first);
+  store.Close();
+  ASSERT_TRUE(store.Open().ok());
+  EXPECT_GT(store.storage->Sequence(), first);
+}
+
 TEST(RocksStorage, SecondOpenerIsRefused) {
   TestDirectory directory;
   TestStore store(directory.path());
