@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,6 +61,12 @@ Random SeededRandom() {
   uint64_t seed = 0;
   ANNULUS_CHECK(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
   return Random(seed);
+}
+
+// What calls for a person, and what merely happened.
+LogLevel LevelOf(std::string_view event) {
+  if (event == "duplicate_node_id" || event == "disk_not_as_it_was") return LogLevel::kError;
+  return LogLevel::kInfo;
 }
 
 NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
@@ -235,7 +242,7 @@ Task<void> Process::StartNode() {
     WarnOfFaults();
   }
   EventSink events = [this](std::string_view event, std::string_view detail) {
-    log_.Log(LogLevel::kInfo, event, detail);
+    log_.Log(LevelOf(event), event, detail);
     loop_->Post([this] { Refresh(); });
   };
   absl::StatusOr<std::unique_ptr<Node>> node =
@@ -251,7 +258,6 @@ Task<void> Process::StartNode() {
 
 void Process::Started(std::unique_ptr<Node> node) {
   node_ = std::move(node);
-  transport_->SetIdentity(node_->id(), node_->incarnation());
   door_.node = node_.get();
   kv_.Accept();
   admin_.Accept();

@@ -42,7 +42,7 @@ Task<void> AntiEntropy::Run() {
 
 Task<void> AntiEntropy::Round() {
   std::shared_ptr<const Layout> layout = node_->layout;
-  if (layout == nullptr) co_return;
+  if (layout == nullptr || !node_->refused.empty()) co_return;
   ++node_->counters.rounds;
   const Instant started = node_->Now();
   const WallTime started_wall = node_->env.clock->Wall();

@@ -16,6 +16,7 @@
 #include "node/put.h"
 #include "node/repair.h"
 #include "node/scan.h"
+#include "node/self_check.h"
 
 namespace annulus {
 namespace {
@@ -46,6 +47,7 @@ class NodeImpl : public Node {
                 .id = identity.id,
                 .incarnation = incarnation,
                 .started = env.loop->Now(),
+                .started_wall = env.clock->Wall(),
                 .not_ready_reason = "starting",
                 .events = std::move(events)};
     context_.hedges = HedgeBudget(context_.options.silence_max);
@@ -56,22 +58,21 @@ class NodeImpl : public Node {
                                                      .limits = context_.options.limits,
                                                      .hint_limits = context_.options.hint_limits});
     }
-    context_.peers = std::make_unique<Peers>(env, context_.id, context_.options.silence_max);
-    MemberFacts own{.incarnation = incarnation,
-                    .peer_address = context_.options.peer_address,
-                    .client_address = context_.options.client_address};
-    context_.gossip = std::make_unique<Gossiper>(env, context_.peers.get(), context_.id,
-                                                 /*observer=*/env.storage == nullptr,
-                                                 std::move(own), context_.options.gossip);
+    context_.notices = context_.options.notices;
+    context_.fresh = identity.fresh;
+    context_.sequence_base = identity.sequence_base;
+    context_.rebuild_all = identity.rebuild_all;
     if (identity.layout.has_value()) {
-      context_.layout = std::make_shared<const Layout>(*std::move(identity.layout));
+      context_.joining = std::make_shared<const Layout>(*std::move(identity.layout));
     }
+    BecomeMember();
     if (env.storage != nullptr) {
       anti_entropy_ = std::make_unique<AntiEntropy>(&context_);
       context_.anti_entropy = anti_entropy_.get();
       flows_.Spawn(anti_entropy_->Run());
       flows_.Spawn(anti_entropy_->Scrub());
     }
+    env.transport->SetIdentity(context_.id, incarnation);
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
     });
@@ -80,7 +81,7 @@ class NodeImpl : public Node {
 
   Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNotApplied);
+    if (IsClosed()) co_return Closed(Outcome::kNotApplied);
     AdmissionPlace place(&admission_, BytesOf(request.item, request.value));
     if (!place.status().ok()) co_return Refused(place.status());
     absl::StatusOr<WriteAnswer> answer =
@@ -90,7 +91,7 @@ class NodeImpl : public Node {
 
   Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNone);
+    if (IsClosed()) co_return Closed(Outcome::kNone);
     AdmissionPlace place(&admission_, admission_.ReadBytes());
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<GetAnswer> answer =
@@ -101,7 +102,7 @@ class NodeImpl : public Node {
 
   Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNone);
+    if (IsClosed()) co_return Closed(Outcome::kNone);
     AdmissionPlace place(&admission_, kScanBytes);
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<ScanPage> page =
@@ -130,10 +131,13 @@ class NodeImpl : public Node {
                     .id = context_.id,
                     .incarnation = context_.incarnation,
                     .uptime = context_.Now() - context_.started,
-                    .ready = context_.layout != nullptr && !draining_,
+                    .ready = context_.layout != nullptr && context_.refused.empty() && !draining_,
                     .sync = context_.replica == nullptr || context_.replica->Syncs()};
     if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
-    if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
+    if (!view.ready) view.not_ready_reason = WhyNotReady();
+    view.notices = context_.notices;
+    if (context_.rebuild_all)
+      view.notices.push_back("all partitions of this node are to be rebuilt");
     view.counters = context_.counters;
     view.counters.overloads = admission_.refused();
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
@@ -175,9 +179,19 @@ class NodeImpl : public Node {
   void Spawn(Task<void> task) override { flows_.Spawn(std::move(task)); }
 
  private:
-  static absl::Status Draining(Outcome outcome) {
+  // Whether nothing new is taken.
+  bool IsClosed() const { return draining_ || !context_.refused.empty(); }
+  absl::Status Closed(Outcome outcome) const {
+    if (!draining_) {
+      return WithDetails(absl::UnavailableError(context_.refused),
+                         {.reason = "NOT_READY", .outcome = outcome});
+    }
     return WithDetails(absl::UnavailableError("the server is shutting down; ask another one"),
                        {.reason = "DRAINING", .outcome = outcome});
+  }
+  std::string WhyNotReady() const {
+    if (draining_) return "draining";
+    return context_.refused.empty() ? context_.not_ready_reason : context_.refused;
   }
 
   // Of a write that was not begun.
@@ -202,19 +216,50 @@ class NodeImpl : public Node {
     return std::min(deadline, now + context_.options.deadline_max);
   }
 
-  // Gets a layout, then lines to its members.
+  // Lines and gossip of the node that this is.
+  void BecomeMember() {
+    const NodeOptions& options = context_.options;
+    context_.gossip.reset();
+    context_.peers = std::make_unique<Peers>(context_.env, context_.id, options.silence_max);
+    MemberFacts own{.incarnation = context_.incarnation,
+                    .peer_address = options.peer_address,
+                    .client_address = options.client_address,
+                    .sequence = context_.Sequence()};
+    context_.gossip = std::make_unique<Gossiper>(context_.env, context_.peers.get(), context_.id,
+                                                 /*observer=*/context_.env.storage == nullptr,
+                                                 std::move(own), options.gossip);
+  }
+
+  // Gets a layout, then lines to its members, then makes sure that it may serve.
   Task<void> Join() {
+    const NodeId id = context_.id;
     co_await RunFormation(&context_);
+    if (context_.id != id) BecomeMember();
     std::map<std::string, std::string> addresses;
     for (const NodeOptions::Seed& seed : context_.options.seeds) {
       addresses[seed.name] = seed.peer_address;
     }
-    context_.peers->Adopt(*context_.layout, addresses);
+    context_.peers->Adopt(*context_.joining, addresses);
+    context_.gossip->Listen(*context_.joining);
+    if (context_.replica != nullptr) self_check_ = std::make_unique<SelfCheck>(&context_);
+    if (context_.replica != nullptr && !context_.fresh) co_await self_check_->BeforeServing();
+    if (context_.rebuild_all) co_await RebuildAll();
+    context_.on_rebuild_all = [this] { flows_.Spawn(RebuildAll()); };
+    context_.layout = context_.joining;
     context_.gossip->Adopt(*context_.layout);
     if (context_.replica != nullptr) flows_.Spawn(RunHandoff(&context_));
+    if (context_.replica != nullptr) flows_.Spawn(self_check_->Watch());
     context_.events("layout_adopted",
                     absl::StrCat("version ", context_.layout->version().value(), ", ",
                                  context_.layout->members().size(), " members"));
+  }
+
+  // This disk lacks what the node once had (context_.rebuild_all): called before the node serves,
+  // or when it is found later. To be taken up by noting it of each partition, in one batch with
+  // RebuildAllTakenUp.
+  Task<void> RebuildAll() {
+    context_.events("rebuild_all", "all partitions of this node must be rebuilt");
+    co_return;
   }
 
   // One request of a peer.
@@ -233,14 +278,18 @@ class NodeImpl : public Node {
       Finish(&done, std::move(reply));
       co_return;
     }
+    if (const auto* recall = std::get_if<RecallRequest>(&request)) {
+      done(PeerReply(Recall(context_, *recall)));
+      co_return;
+    }
     if (absl::Status admitted = AdmitPeer(from, request); !admitted.ok()) {
       done(admitted);
       co_return;
     }
     if (auto* forward = std::get_if<ForwardRequest>(&request)) {
       Busy busy(&busy_);
-      if (draining_) {
-        done(Draining(Outcome::kNotApplied));
+      if (IsClosed()) {
+        done(Closed(Outcome::kNotApplied));
         co_return;
       }
       AdmissionPlace place(&admission_, BytesOf(forward->item, forward->value));
@@ -287,6 +336,9 @@ class NodeImpl : public Node {
   absl::Status AdmitPeer(const PeerContext& from, const PeerRequest& request) const {
     if (context_.layout == nullptr || context_.replica == nullptr) {
       return NotDone(absl::FailedPreconditionError("no layout here yet"), "NOT_READY");
+    }
+    if (!context_.refused.empty()) {
+      return NotDone(absl::FailedPreconditionError(context_.refused), "NOT_READY");
     }
     if (from.version != context_.layout->version()) {
       return NotDone(absl::FailedPreconditionError(
@@ -336,11 +388,12 @@ class NodeImpl : public Node {
       ++(merged.ok() ? context_.counters.hints_stored : context_.counters.hints_refused);
     }
     if (!merged.ok()) co_return merged;
-    co_return ReplicateReply{.durable = context_.replica->Syncs()};
+    co_return ReplicateReply{.durable = context_.replica->Syncs(), .sequence = context_.Sequence()};
   }
 
   NodeContext context_;
   std::unique_ptr<AntiEntropy> anti_entropy_;  // Null in a coordinator.
+  std::unique_ptr<SelfCheck> self_check_;      // The same.
   bool draining_ = false;
   size_t busy_ = 0;
   Admission admission_;

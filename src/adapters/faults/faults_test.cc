@@ -23,6 +23,7 @@ constexpr NodeId kPeer{2};
 class FakeTransport final : public Transport {
  public:
   explicit FakeTransport(Loop* loop) : loop_(loop) {}
+  void SetIdentity(NodeId /*id*/, Incarnation /*incarnation*/) override {}
 
   class FakeLink final : public Link {
    public:

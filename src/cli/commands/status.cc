@@ -49,6 +49,8 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     process["uptime_s"] = status.uptime_s();
     process["ready"] = status.ready();
     if (!status.ready()) process["not_ready_reason"] = status.not_ready_reason();
+    process["notices"] = ordered_json::array();
+    for (const std::string& notice : status.notices()) process["notices"].push_back(notice);
     process["sync"] = status.sync();
     process["faults_enabled"] = status.faults_enabled();
     if (status.faults_enabled()) process["faults_active"] = status.faults_active();
@@ -96,7 +98,7 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   std::map<std::string, admin::v1::MemberStatus> members;
   std::map<std::string, std::map<std::string, std::set<std::string>>> views;
   std::set<std::string> clusters;
-  std::string faults;
+  std::string faults, notices;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
       processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-", "-"});
@@ -118,6 +120,9 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
       absl::StrAppend(&faults, faults.empty() ? "" : ", ", Printable(status.name()), " (",
                       status.faults_active(), " set)");
     }
+    for (const std::string& notice : status.notices()) {
+      absl::StrAppend(&notices, "\nNOTICE of ", Printable(status.name()), ": ", Printable(notice));
+    }
     for (const auto& member : status.members()) {
       members.emplace(member.name(), member);
       views[member.name()][member.state()].insert(Printable(status.name()));
@@ -129,6 +134,7 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   }
   if (!clusters.empty()) std::printf("cluster %s\n\n", names.c_str());
   std::fputs(processes.ToString().c_str(), stdout);
+  if (!notices.empty()) std::printf("%s\n", notices.c_str());
   if (!faults.empty()) {
     std::printf("\nFAULTS ARE ENABLED on %s: not for production; see `annulus faults --help`\n",
                 faults.c_str());
