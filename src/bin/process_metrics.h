@@ -30,6 +30,7 @@ class ProcessMetrics {
     NodeCounters counters;
     std::optional<ConvergenceView> convergence;  // Of a node.
     HintLedger::Account hints;                   // The same.
+    int databases_set_aside = 0;                 // The same.
   };
   void Take(const Sample& sample);
 
@@ -65,6 +66,7 @@ class ProcessMetrics {
   MetricGauge* convergence_never_ = nullptr;
   MetricGauge* hints_ = nullptr;
   MetricGauge* hint_bytes_ = nullptr;
+  MetricGauge* databases_set_aside_ = nullptr;
   std::vector<Followed> followed_;
 };
 

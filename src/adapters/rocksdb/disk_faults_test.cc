@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -157,6 +158,34 @@ TEST_F(DiskFaults, FailedSyncEndsTheProcess) {
     store_.Put("k", "v").IgnoreError();
   };
   EXPECT_DEATH(fail(), "the disk failed, the process ends: syncing .*\\.log");
+}
+
+// RocksDB never writes again once a compaction has met damage. Who can rebuild the data from
+// elsewhere ends there, and says so to the next start.
+TEST_F(DiskFaults, DamageThatACompactionMeetsMarksTheDatabase) {
+  const std::string path = directory_.path("store");
+  TestStore store(RocksOptions{.path = path, .ends_when_damaged = true});
+  for (int table = 0; table < 3; ++table) {
+    ASSERT_TRUE(store.Open().ok());  // Makes a table of the log of before.
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(store.Put(std::to_string(i), Bytes(100, 'x')).ok());
+    store.Close();
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.path().extension() != ".sst") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(10);
+    file.put('?');
+  }
+  const auto compact = [&] {
+    for (int table = 0; table < 3; ++table) {
+      if (!store.Open().ok()) return;
+      store.Put("k", "v").IgnoreError();
+      store.Close();
+    }
+    if (!store.Open().ok()) return;
+    store.loop.RunUntil([] { return false; });
+  };
+  EXPECT_DEATH(compact(), "background work met damage");
 }
 
 TEST_F(DiskFaults, FailedWriteEndsTheProcess) {

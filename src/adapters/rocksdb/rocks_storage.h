@@ -33,6 +33,11 @@ struct RocksOptions {
   // death of the process, may lose the last acknowledged commits: a suffix, never one from the
   // middle.
   bool sync = true;
+  // What happens where damage is met that RocksDB does not get over (it never writes again):
+  // - false: commits, and reads of what is damaged, are DATA_LOSS from then on; the rest is read.
+  // - true: the directory is marked, and the process ends. The next Open is DATA_LOSS. For whoever
+  //   can set the database aside (data_directory.h) and rebuild it from elsewhere.
+  bool ends_when_damaged = false;
   // Bytes for block cache and memtables together. 0: StorageMemoryBytes(MemoryLimitBytes()). At
   // least kStorageMemoryBytesMin is used. It is filled by use: an idle node holds next to nothing
   // of it.
