@@ -12,6 +12,7 @@
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
+#include "node/epochs.h"
 #include "node/gossip.h"
 #include "node/node.h"
 #include "node/peers.h"
@@ -21,6 +22,7 @@
 namespace annulus {
 
 class AntiEntropy;
+class Reaper;
 
 // What every flow of a node may use. The node owns it and outlives its flows.
 struct NodeContext {
@@ -31,8 +33,11 @@ struct NodeContext {
   Incarnation incarnation;
   Instant started;
   WallTime started_wall;
-  std::unique_ptr<Replica> replica;     // Null in a coordinator, which owns nothing.
-  AntiEntropy* anti_entropy = nullptr;  // The same.
+  // Null in a coordinator, which owns nothing; and so are the next ones.
+  std::unique_ptr<Epochs> epochs;
+  std::unique_ptr<Replica> replica;
+  AntiEntropy* anti_entropy = nullptr;
+  Reaper* reaper = nullptr;
   std::unique_ptr<Peers> peers;
   std::unique_ptr<Gossiper> gossip;
   // The layout as it was found, while this node makes sure that it may serve under it.
@@ -59,8 +64,9 @@ struct NodeContext {
   uint64_t Sequence() const {
     return env.storage == nullptr ? 0 : env.storage->Sequence() + sequence_base;
   }
+  // One that must not serve, since another process has its id, owns nothing.
   bool Owns(PartitionId partition) const {
-    return layout != nullptr && layout->Owns(id, partition);
+    return layout != nullptr && refused.empty() && layout->Owns(id, partition);
   }
   // Who may take the place of the partition's owners: the next nodes of its preference list, those
   // first that answer these days. REQUIRES: there is a layout.

@@ -7,6 +7,7 @@
 #include "base/planted.h"
 #include "core/quorum/write_quorum.h"
 #include "core/ring/ring.h"
+#include "node/get.h"
 #include "node/trace.h"
 #include "task/mailbox.h"
 
@@ -51,7 +52,8 @@ Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
 // Sends the minted record to the other owners, again and again while they say nothing, and to
 // fallbacks where it is told to. Telling twice is harmless: a merge is idempotent, and a node
 // counts once. What an owner has not confirmed when the write is over becomes a hint at the minter,
-// as soon as its last message is known to have failed.
+// as soon as its last message is known to have failed. Whoever refuses the stamp, since a round of
+// reaping has closed it meanwhile, is sent what is read here again (DESIGN section 6, step 4).
 class Replication : public std::enable_shared_from_this<Replication> {
  public:
   Replication(NodeContext* node, const ForwardRequest& request, const std::vector<NodeId>& owners,
@@ -59,7 +61,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
       : node_(node),
         item_(request.item),
         record_(std::move(minted.record)),
-        epoch_(minted.epoch),
+        stamp_(minted.stamp),
         deadline_(deadline),
         acks_(std::move(acks)),
         trace_(trace->weak()) {
@@ -134,7 +136,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
     ++target->under_way;
     target->again_at = node_->Now() + patience;
     const size_t hop = Trace::Asked(trace_, target->owner, Hop::Kind::kReplicate, node_->Now());
-    node_->peers->Call(target->owner, ReplicateRequest{item_, record_, epoch_}, deadline_,
+    node_->peers->Call(target->owner, ReplicateRequest{item_, record_, stamp_}, deadline_,
                        [self = shared_from_this(), owner = target->owner, hop](PeerResult result) {
                          self->OwnerAnswered(owner, hop, result);
                        });
@@ -144,6 +146,15 @@ class Replication : public std::enable_shared_from_this<Replication> {
     Trace::Answered(trace_, hop, result.status(), node_->Now());
     Target* target = Find(owner);
     --target->under_way;
+    if (!over_ && IsStale(result)) {
+      ++target->under_way;
+      node_->background->Spawn(ReadAgain(shared_from_this(), [this, target] {
+        --target->under_way;
+        if (!over_) SendToOwner(target);
+        if (over_) KeepHintIfMissed(target);
+      }));
+      return;
+    }
     if (!over_) {
       const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
       acks_.Deliver({owner, result.status(), durable});
@@ -155,26 +166,48 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void SendToFallback(const WriteQuorum::Send& send) {
     const size_t hop = Trace::Asked(trace_, send.node, Hop::Kind::kHint, node_->Now());
-    node_->peers->Call(
-        send.node, ReplicateRequest{item_, record_, epoch_, send.hint_for}, deadline_,
-        [acks = acks_, fallback = send.node, hop, trace = trace_,
-         loop = node_->env.loop](PeerResult result) {
-          Trace::Answered(trace, hop, result.status(), loop->Now());
-          const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
-          acks.Deliver({fallback, result.status(), durable});
-        });
+    node_->peers->Call(send.node, ReplicateRequest{item_, record_, stamp_, send.hint_for},
+                       deadline_, [self = shared_from_this(), send, hop](PeerResult result) {
+                         self->FallbackAnswered(send, hop, result);
+                       });
+  }
+
+  void FallbackAnswered(const WriteQuorum::Send& send, size_t hop, const PeerResult& result) {
+    Trace::Answered(trace_, hop, result.status(), node_->Now());
+    if (!over_ && IsStale(result)) {
+      node_->background->Spawn(ReadAgain(shared_from_this(), [this, send] {
+        if (!over_) SendToFallback(send);
+      }));
+      return;
+    }
+    const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
+    acks_.Deliver({send.node, result.status(), durable});
+  }
+
+  static bool IsStale(const PeerResult& result) {
+    return !result.ok() && DetailsOf(result.status()).reason == kReasonStaleStamp;
+  }
+
+  // Reads what this node holds of the item now, with its stamp, before `then` runs.
+  static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
+    absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
+    if (copy.ok() && copy->record.has_value()) {
+      self->record_ = Encode(*copy->record);
+      self->stamp_ = copy->stamp;
+    }
+    then();
   }
 
   void KeepHintIfMissed(Target* target) {
     if (target->settled || target->under_way > 0) return;
     target->settled = true;
-    node_->background->Spawn(KeepHint(node_, {item_, target->owner}, record_, epoch_));
+    node_->background->Spawn(KeepHint(node_, {item_, target->owner}, record_, stamp_));
   }
 
   NodeContext* node_;
   Item item_;
   Bytes record_;
-  Epoch epoch_;
+  Epoch stamp_;
   Instant deadline_;
   Mailbox<Ack>::Sender acks_;
   std::weak_ptr<Trace::Log> trace_;
