@@ -452,13 +452,18 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   absl::Status last = absl::UnavailableError("no owner of the key could be reached");
   // True from the first send that is not known to have failed: from then on it may be applied.
   bool may_be_applied = false;
+  // What one minter forbids, the next one forbids too: nobody else is asked. Those that were asked
+  // before get their chance to say that they have applied it.
+  std::optional<absl::Status> verdict;
   int under_way = 0;
   size_t next = 0;
   const Instant started = node->Now();
   Instant patience_ends = started;
 
   while (node->Now() < deadline) {
-    if (next < minters.size() && (under_way == 0 || node->Now() >= patience_ends)) {
+    if (verdict.has_value() && (under_way == 0 || node->Now() >= patience_ends)) break;
+    const bool asks = !verdict.has_value() && next < minters.size();
+    if (asks && (under_way == 0 || node->Now() >= patience_ends)) {
       const NodeId minter = minters[next++];
       ++under_way;
       patience_ends = node->Now() + node->options.silence_max;
@@ -478,7 +483,9 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     if (round_over && node->Now() - started > node->options.unreachable_max) break;
     const Instant wait_until =
         round_over ? std::min(deadline, node->Now() + node->options.silence_max)
-                   : (next < minters.size() ? std::min(deadline, patience_ends) : deadline);
+                   : (verdict.has_value() || next < minters.size()
+                          ? std::min(deadline, patience_ends)
+                          : deadline);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
@@ -493,16 +500,20 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     last = reply->result.status();
     const ErrorDetails details = DetailsOf(last);
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
-      if (IsVerdict(last) && under_way == 0 && !may_be_applied) co_return last;
+      if (IsVerdict(last)) {
+        verdict = last;
+        patience_ends = node->Now() + node->options.silence_max;
+      }
     } else {
       may_be_applied = true;
     }
   }
 
+  if (verdict.has_value()) last = *verdict;
   const ErrorDetails details = DetailsOf(last);
   const Outcome outcome =
       may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
-  if (node->Now() >= deadline) {
+  if (!verdict.has_value() && node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
         under_way > 0 ? "the deadline passed before a node that can mint the write answered"
                       : absl::StrCat("the deadline passed; last error: ", last.message()));
