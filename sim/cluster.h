@@ -67,6 +67,8 @@ class SimProcess {
   void Restart();
   // As a container that is created again: at an address that nobody's configuration names.
   void RestartElsewhere();
+  // With another's disk, as it is now, and under its name. REQUIRES: !up(), and a node.
+  void RestartAsCopyOf(const SimProcess& original);
   // REQUIRES: up() and not paused.
   void Pause();
   // REQUIRES: paused().
@@ -96,6 +98,7 @@ class SimProcess {
   std::unique_ptr<SimDisk> disk_;
   int crashes_ = 0;
   int moves_ = 0;
+  bool is_copy_ = false;
   std::vector<StatusView> past_;
 
   // Of the present incarnation; null while it is down.
@@ -123,7 +126,12 @@ class Cluster {
 
   SimProcess& Node(int number) { return *processes_[number - 1]; }
   SimProcess& Coordinator(int number) { return *processes_[options_.nodes + number - 1]; }
-  SimProcess& Process(int index) { return *processes_[index - 1]; }
+  SimProcess& Process(int index) {
+    return index > processes() ? Stranger() : *processes_[index - 1];
+  }
+  // The process behind the last, of which nobody's configuration knows; down until it is restarted
+  // as somebody's copy.
+  SimProcess& Stranger();
   // REQUIRES: there is one of that name.
   SimProcess* Find(const std::string& name);
   int processes() const { return static_cast<int>(processes_.size()); }
@@ -159,6 +167,7 @@ class Cluster {
   ClusterOptions options_;
   SimNet net_;
   std::vector<std::unique_ptr<SimProcess>> processes_;
+  std::unique_ptr<SimProcess> stranger_;  // Null until it is asked for.
   uint64_t last_call_ = 0;
   Duration wall_error_max_{0};
   std::function<void(int, PartitionId)> on_set_aside_ = [](int, PartitionId) {};

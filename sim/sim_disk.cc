@@ -107,12 +107,13 @@ void SimDisk::Damage(const Place& place, Random* random) {
 
 std::shared_ptr<const SimDisk::Image> SimDisk::Snapshot() const {
   // What was acknowledged without a sync may be missing from a copy; with syncs nothing is.
-  return std::make_shared<Image>(Image{maps_});
+  return std::make_shared<Image>(Image{maps_, sequence_});
 }
 
 void SimDisk::Restore(const Image& image) {
   ANNULUS_CHECK(open_ == nullptr);
   maps_ = image.maps;
+  sequence_ = image.sequence;
 }
 
 void SimDisk::Wipe() { Restore(Image{}); }
@@ -174,6 +175,7 @@ SimStorage::~SimStorage() {
       }
       disk_->unflushed_.pop_back();
     }
+    disk_->sequence_ += kept;
     disk_->unflushed_.clear();
   } else {
     std::vector<const Pending*> unsynced;
@@ -187,7 +189,9 @@ SimStorage::~SimStorage() {
                               : static_cast<size_t>(random.Below(unsynced.size() + 1));
       disk_->stats_.groups_torn += kept > 0 && kept < in_sync_.size();
       for (size_t i = 0; i < kept; ++i) {
-        if (!unsynced[i]->fails) disk_->Apply(unsynced[i]->batch, nullptr);
+        if (unsynced[i]->fails) continue;
+        disk_->Apply(unsynced[i]->batch, nullptr);
+        ++disk_->sequence_;
       }
       lost = unsynced.size() - kept;
     }
@@ -295,6 +299,7 @@ void SimStorage::FinishSync() {
       ++disk_->stats_.failed_commits;
     } else if (disk_->sync_) {
       disk_->Apply(pending.batch, nullptr);
+      ++disk_->sequence_;
     } else {
       disk_->unflushed_.emplace_back();
       disk_->Apply(pending.batch, &disk_->unflushed_.back());
@@ -317,6 +322,7 @@ void SimStorage::FinishSync() {
 
 void SimStorage::Flush() {
   flush_asked_ = false;
+  disk_->sequence_ += disk_->unflushed_.size();
   disk_->unflushed_.clear();
 }
 

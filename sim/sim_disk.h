@@ -36,6 +36,7 @@ namespace annulus::sim {
 // - A damaged value comes back altered, which the record's own checksum shows. (A block that the
 //   store itself finds damaged costs the whole disk: see adapters/rocksdb.)
 // - The whole disk can be wiped, and put back to an older state, while no process has it open.
+// - Its sequence counts the batches that are on the disk itself, and goes with them.
 // - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
 // by
 //   then.
@@ -91,6 +92,8 @@ class SimDisk {
   std::shared_ptr<const Image> Snapshot() const;
   void Restore(const Image& image);
   void Wipe();
+  // How many batches lie on the disk, where no crash takes them from.
+  uint64_t sequence() const { return sequence_; }
   // In order.
   using Map = std::map<Bytes, Bytes, std::less<>>;
   const Map& Entries(ColumnFamily family) const { return map(family); }
@@ -118,6 +121,7 @@ class SimDisk {
   DiskConditions conditions_;
   std::array<Map, kColumnFamilies> maps_;             // As a reader sees them.
   bool tear_next_ = false;
+  uint64_t sequence_ = 0;
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;
   SimStorage* open_ = nullptr;
@@ -126,6 +130,7 @@ class SimDisk {
 
 struct SimDisk::Image {
   std::array<Map, kColumnFamilies> maps;
+  uint64_t sequence = 0;
 };
 
 class SimStorage final : public Storage {
@@ -138,6 +143,7 @@ class SimStorage final : public Storage {
   void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
                  PageDone done) override;
   bool Syncs() const override { return disk_->sync_; }
+  uint64_t Sequence() const override { return disk_->sequence_; }
 
  private:
   friend class SimDisk;

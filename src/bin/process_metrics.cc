@@ -76,6 +76,10 @@ void ProcessMetrics::TakeStorage(const Sample& sample) {
         registry_.Gauge("annulus_convergence_never",
                         "Partitions of this node without such an exchange since its start");
     hints_ = registry_.Gauge("annulus_hints", "Writes kept here for members that did not answer");
+    databases_set_aside_ =
+        registry_.Gauge("annulus_databases_set_aside",
+                        "Damaged databases in the data directory that were set aside "
+                        "(quarantine-N): look at them, then remove them");
     hint_bytes_ = registry_.Gauge("annulus_hint_bytes", "Of these writes");
     Follow(&NodeCounters::hints_stored, "annulus_hints_stored_total",
            "Hints written, or added to, here");
@@ -132,6 +136,7 @@ void ProcessMetrics::TakeStorage(const Sample& sample) {
   convergence_age_->Set(ToSeconds(age));
   convergence_never_->Set(view.never);
   hints_->Set(static_cast<double>(sample.hints.entries));
+  databases_set_aside_->Set(sample.databases_set_aside);
   hint_bytes_->Set(static_cast<double>(sample.hints.bytes));
 }
 

@@ -31,6 +31,7 @@ class ProcessMetrics {
     std::optional<ConvergenceView> convergence;  // Of a node.
     HintLedger::Account hints;                   // The same.
     ReapView reap;
+    int databases_set_aside = 0;                 // The same.
   };
   void Take(const Sample& sample);
 
@@ -69,6 +70,7 @@ class ProcessMetrics {
   MetricGauge* rebuilding_ = nullptr;
   MetricGauge* untold_ = nullptr;
   MetricGauge* reap_blocked_ = nullptr;
+  MetricGauge* databases_set_aside_ = nullptr;
   std::vector<Followed> followed_;
 };
 

@@ -42,6 +42,7 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
   out->set_uptime_s(std::chrono::duration_cast<std::chrono::seconds>(view.uptime).count());
   out->set_ready(view.ready);
   out->set_not_ready_reason(std::move(view.not_ready_reason));
+  for (std::string& notice : view.notices) out->add_notices(std::move(notice));
   out->set_sync(view.sync);
   if (view.storage) {
     pb::Convergence* wire = out->mutable_convergence();

@@ -64,7 +64,9 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
                                                         .client_address = "a:2",
                                                         .zone = "z",
                                                         .layout = kRaw,
-                                                        .formation_digest = 99});
+                                                        .formation_digest = 99,
+                                                        .claim = Claim::kStarting,
+                                                        .started = WallTime{-7}});
   EXPECT_EQ(reply.cluster, "c");
   EXPECT_EQ(reply.name, "n");
   EXPECT_EQ(reply.id, NodeId(~0ull));
@@ -75,9 +77,22 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
   EXPECT_EQ(reply.zone, "z");
   EXPECT_EQ(reply.layout, kRaw);
   EXPECT_EQ(reply.formation_digest, 99u);
+  EXPECT_EQ(reply.claim, Claim::kStarting);
+  EXPECT_EQ(reply.started, WallTime{-7});
 
   EXPECT_EQ(PassReply(PingReply{.gossip = kRaw}).gossip, kRaw);
   EXPECT_TRUE(PassReply(PingForReply{.reached = true}).reached);
+}
+
+TEST(PeerCodec, PassesRecall) {
+  EXPECT_EQ(Pass(RecallRequest{.node = NodeId(~0ull)}).node, NodeId(~0ull));
+  const RecallReply reply = PassReply(RecallReply{
+      .known = true, .sequence = ~0ull, .incarnation = Incarnation(5), .peer_address = "a:1"});
+  EXPECT_TRUE(reply.known);
+  EXPECT_EQ(reply.sequence, ~0ull);
+  EXPECT_EQ(reply.incarnation, Incarnation(5));
+  EXPECT_EQ(reply.peer_address, "a:1");
+  EXPECT_FALSE(PassReply(RecallReply{}).known);
 }
 
 TEST(PeerCodec, PassesForward) {
@@ -137,6 +152,7 @@ TEST(PeerCodec, PassesReplicate) {
   EXPECT_EQ(request.hint_for, NodeId(7));
   EXPECT_FALSE(request.counted);
   EXPECT_TRUE(PassReply(ReplicateReply{.durable = true}).durable);
+  EXPECT_EQ(PassReply(ReplicateReply{.sequence = ~0ull}).sequence, ~0ull);
   EXPECT_FALSE(PassReply(ReplicateReply{.durable = false}).durable);
 }
 
@@ -249,6 +265,8 @@ TEST(PeerCodec, RefusesWhatItDoesNotKnow) {
   pb::Request request;
   EXPECT_EQ(DecodeRequest(&request).status().code(), absl::StatusCode::kInvalidArgument);
   pb::Reply reply;
+  EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kInvalidArgument);
+  reply.mutable_introduce()->set_claim(3);
   EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kInvalidArgument);
   reply.mutable_error()->set_code(0);
   EXPECT_FALSE(DecodeReply(&reply).ok());
