@@ -126,6 +126,7 @@ Task<void> RunHandoff(NodeContext* node) {
   while (true) {
     const std::shared_ptr<const Layout> layout = node->layout;
     for (const Member& member : layout->members()) {
+      if (!node->refused.empty()) break;
       if (member.id == node->id || node->replica->hints().AccountOf(member.id).entries == 0 ||
           node->peers->StateOf(member.id) != Liveness::State::kUp) {
         continue;

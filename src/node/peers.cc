@@ -61,6 +61,10 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
           repeats_.Succeeded();
           if (progress.has_value()) progress_.Served(to, *progress, now - asked, now);
         }
+        if (result.ok() && std::holds_alternative<ReplicateReply>(*result)) {
+          uint64_t& sequence = sequences_[to];
+          sequence = std::max(sequence, std::get<ReplicateReply>(*result).sequence);
+        }
         const std::string reason = result.ok() ? "" : DetailsOf(result.status()).reason;
         if (absl::IsUnavailable(result.status()) &&
             (reason == kReasonNotSent || reason == kReasonLinkLost)) {
@@ -102,6 +106,11 @@ Liveness::State Peers::StateOf(NodeId node) const {
 }
 
 Duration Peers::SilentFor(NodeId node) const { return liveness_.SilentFor(node, env_.loop->Now()); }
+
+uint64_t Peers::SequenceOf(NodeId node) const {
+  const auto found = sequences_.find(node);
+  return found == sequences_.end() ? 0 : found->second;
+}
 
 void Peers::Told(NodeId node, Standing standing) {
   liveness_.Told(node, standing, env_.loop->Now());

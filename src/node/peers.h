@@ -46,6 +46,8 @@ class Peers {
   // As Liveness says.
   Instant HeardAt(NodeId node) const { return liveness_.HeardAt(node); }
   Duration SilentFor(NodeId node) const;
+  // The highest sequence number with which the node ever acknowledged anything.
+  uint64_t SequenceOf(NodeId node) const;
 
   // What gossip says of a member, and what follows for its line. REQUIRES: a member.
   void Told(NodeId node, Standing standing);
@@ -70,6 +72,7 @@ class Peers {
   PeerProgress progress_;
   RetryBudget repeats_;
   std::map<NodeId, Line> lines_;
+  std::map<NodeId, uint64_t> sequences_;
 };
 
 }  // namespace annulus

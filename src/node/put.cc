@@ -190,7 +190,8 @@ class Replication : public std::enable_shared_from_this<Replication> {
     return !result.ok() && DetailsOf(result.status()).reason == kReasonStaleStamp;
   }
 
-  // Reads what this node holds of the item now, with its stamp, before `then` runs.
+  // Reads what this node holds of the item now, with its stamp, before `then` runs. Rule READ_AGAIN:
+  // to send the old record under a new stamp would defeat the stamps.
   static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
     absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
     if (copy.ok() && copy->record.has_value()) {

@@ -91,6 +91,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
     closed_ = answer.closed;
     ForgetStale();
   }
+  // Rule COORDINATORS_IGNORE.
   if (answer.stamp < closed_ && !PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) {
     if (candidate->role == Role::kOwner) {
       candidate->state = State::kUnasked;
@@ -107,6 +108,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   candidate->digest = 0;
   if (!answer.found) return;
   candidate->digest = DigestOf(item_, *answer.record);
+  // Rule LOWEST_STAMP.
   if (whole_digests_.empty()) {
     stamp_ = answer.stamp;
   } else {
