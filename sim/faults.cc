@@ -76,11 +76,6 @@ Traits TraitsOf(FaultKind kind) {
   return {};
 }
 
-// Nodes do not know how to rebuild yet: these happen only where they are asked for.
-bool IsUnsupported(FaultKind kind) {
-  return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk;
-}
-
 }  // namespace
 
 bool Faults::Episode::Touches(uint16_t process) const {
@@ -112,10 +107,13 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
   weights_[static_cast<size_t>(FaultKind::kPowerCut)] *= 0.25;  // It costs everybody.
+  // Each costs copies, of which there are but N; so much rots or is replaced in no week.
+  for (const FaultKind kind : {FaultKind::kBitFlip, FaultKind::kAmnesia, FaultKind::kOldDisk}) {
+    weights_[static_cast<size_t>(kind)] *= 0.3;
+  }
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
-    const bool off = IsUnsupported(of) && ((options_.with >> kind) & 1) == 0;
-    if (off || (options_.one_at_a_time && TraitsOf(of).of_many)) weights_[kind] = 0;
+    if (options_.one_at_a_time && TraitsOf(of).of_many) weights_[kind] = 0;
   }
   calm_ = Between(&random_, 200ms, 2500ms);
   // Where two owners are all there are, a quorum is both, and every fault costs it.
