@@ -419,9 +419,13 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   absl::Status last = absl::UnavailableError("no owner of the key could be reached");
   // True from the first send that is not known to have failed: from then on it may be applied.
   bool may_be_applied = false;
+  // Some minter's verdict, which others would only repeat. Who is silent may have applied the write
+  // all the same, and is not waited for much longer.
+  std::optional<absl::Status> verdict;
   int under_way = 0;
   size_t next = 0;
   const Instant started = node->Now();
+  const Instant reached_by = started + node->options.unreachable_max;
   Instant patience_ends = started;
 
   while (node->Now() < deadline) {
@@ -442,10 +446,16 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
                         });
     }
     const bool round_over = next == minters.size() && under_way == 0;
-    if (round_over && node->Now() - started > node->options.unreachable_max) break;
-    const Instant wait_until =
-        round_over ? std::min(deadline, node->Now() + node->options.silence_max)
-                   : (next < minters.size() ? std::min(deadline, patience_ends) : deadline);
+    if ((round_over || verdict.has_value()) && node->Now() >= reached_by) break;
+    Instant wait_until = deadline;
+    if (round_over) {
+      wait_until = node->Now() + node->options.silence_max;
+    } else if (next < minters.size()) {
+      wait_until = patience_ends;
+    } else if (verdict.has_value()) {
+      wait_until = reached_by;
+    }
+    wait_until = std::min(deadline, wait_until);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
@@ -458,6 +468,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     --under_way;
     if (reply->result.ok()) co_return std::get<ForwardReply>(*std::move(reply->result));
     last = reply->result.status();
+    if (IsVerdict(last)) verdict = last;
     const ErrorDetails details = DetailsOf(last);
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
       if (IsVerdict(last) && under_way == 0 && !may_be_applied) co_return last;
@@ -466,6 +477,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     }
   }
 
+  if (verdict.has_value()) last = *std::move(verdict);
   const ErrorDetails details = DetailsOf(last);
   const Outcome outcome =
       may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
