@@ -1,6 +1,7 @@
 #include "sim/workload.h"
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,9 @@ constexpr int kAttemptsMax = 3;
 // How long before a request its process has to be healthy, for promise 5; and the time it has.
 constexpr Duration kHealthyBefore = 8s;
 constexpr Duration kGenerous = 10s;
+constexpr Duration kRefusedWait = 20ms;
+constexpr Duration kRefusedWaitMax = 1s;
+constexpr double kTidyChance = 0.7;
 constexpr Duration kTtlMin = 1s;
 constexpr Duration kTtlMax = 15s;
 
@@ -55,8 +59,13 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
     uses_.push_back(use);
     // Around the size up to which replicas send whole records, and above it.
     value_size_min_.push_back(random_.Chance(0.8) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
+    // The hottest stays, so that there is always one.
+    const bool retires = i > 0 && random_.Chance(options.retired);
+    const auto share = static_cast<uint64_t>(options.operations) * 8 / 10;
+    retired_at_.push_back(retires ? static_cast<int>(random_.Below(share) + share / 8) : INT_MAX);
     history_->AddKey(std::move(item), use == Use::kCounter);
   }
+  tidied_.resize(uses_.size(), false);
   for (int i = 0; i < options.clients; ++i) {
     ClientState& client = clients_.emplace_back();
     client.number = static_cast<uint32_t>(i + 1);
@@ -76,10 +85,12 @@ void Workload::Start() {
 
 Task<void> Workload::RunClient(ClientState* client) {
   while (client->left > 0) {
-    const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
-                                                                             : options_.think_short;
-    const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
+    const Duration think = ThinkTime(client);
     co_await SleepUntil(world_->loop(), std::max(world_->now() + think, rest_until_));
+    if (const std::optional<uint32_t> retired = NextToTidy(); retired.has_value()) {
+      co_await TidyUp(client, *retired);
+      continue;
+    }
     const double dice = client->random.Fraction();
     if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
@@ -93,6 +104,40 @@ Task<void> Workload::RunClient(ClientState* client) {
   --running_;
 }
 
+Duration Workload::ThinkTime(ClientState* client) {
+  const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
+                                                                           : options_.think_short;
+  Duration wait(static_cast<int64_t>(client->random.Below(limit.count())));
+  // The first refusal sends it to another process, not to bed.
+  if (client->refusals > 1) {
+    wait += std::min(kRefusedWaitMax, kRefusedWait * (1 << std::min(client->refusals, 10)));
+  }
+  return wait;
+}
+
+void Workload::TakeStatus(ClientState* client, const absl::Status& status) {
+  client->refusals = DetailsOf(status).reason == "NOT_SENT" ? client->refusals + 1 : 0;
+  if (status.ok()) return;
+  client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
+}
+
+std::optional<uint32_t> Workload::NextToTidy() {
+  for (uint32_t key = 0; key < uses_.size(); ++key) {
+    if (tidied_[key] || !IsRetired(key)) continue;
+    tidied_[key] = true;
+    const bool deletes =
+        uses_[key] == Use::kDocument || uses_[key] == Use::kSession || uses_[key] == Use::kWiped;
+    if (deletes && random_.Chance(kTidyChance)) return key;
+  }
+  return std::nullopt;
+}
+
+Task<void> Workload::TidyUp(ClientState* client, uint32_t key) {
+  co_await Get(client, key);
+  co_await Write(client, key, WriteOp::Kind::kDelete, true);
+  co_await Write(client, key, WriteOp::Kind::kDelete, true);
+}
+
 void Workload::CountOne(ClientState* client) {
   --client->left;
   const int part = options_.operations / (options_.lulls + 1) + 1;
@@ -104,7 +149,11 @@ void Workload::CountOne(ClientState* client) {
 uint32_t Workload::PickKey(ClientState* client) {
   // The smaller of two draws: the first items are hot.
   const auto keys = static_cast<uint64_t>(options_.keys);
-  return static_cast<uint32_t>(std::min(client->random.Below(keys), client->random.Below(keys)));
+  uint32_t key;
+  do {
+    key = static_cast<uint32_t>(std::min(client->random.Below(keys), client->random.Below(keys)));
+  } while (IsRetired(key));
+  return key;
 }
 
 int Workload::PickProcess(ClientState* client) {
@@ -196,12 +245,15 @@ Task<void> Workload::RunBatch(ClientState* client) {
   Mailbox<int> done(world_->loop());
   const int size = static_cast<int>(client->random.Between(2, std::min(6, options_.keys)));
   const auto first = static_cast<uint32_t>(client->random.Below(options_.keys));
+  int running = 0;
   for (int i = 0; i < size; ++i) {
     const uint32_t key = (first + static_cast<uint32_t>(i)) % static_cast<uint32_t>(options_.keys);
+    if (IsRetired(key)) continue;
+    ++running;
     Mailbox<int>::Sender sender = done.sender();
     tasks_.Spawn(Part::Run(this, client, key, std::move(sender)));
   }
-  for (int i = 0; i < size; ++i) co_await done.Next();
+  for (; running > 0; --running) co_await done.Next();
 }
 
 Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
@@ -222,10 +274,8 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   TakeAnswer(index, r, answer);
   const Instant asked = history_->read(index).invoked;
   history_->read(index).unserved = Unserved(process, asked, answer.status());
-  if (!answer.ok()) {
-    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
-    co_return;
-  }
+  TakeStatus(client, answer.status());
+  if (!answer.ok()) co_return;
   const ReadOp& read = history_->read(index);
   client->held[key] = {.context = answer->context, .covers = read.shown, .elements = read.elements};
 }
@@ -307,6 +357,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
     WriteOp& write = history_->write(id);
     const std::string unserved = Unserved(process, asked, answer.status());
     if (write.unserved.empty()) write.unserved = unserved;
+    TakeStatus(client, answer.status());
     if (answer.ok()) {
       write.outcome = Outcome::kApplied;
       write.returned = world_->now();
@@ -324,7 +375,6 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       }
       co_return;
     }
-    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
     const ErrorDetails details = DetailsOf(answer.status());
     if (details.outcome == Outcome::kNone) {
       outcome = Outcome::kNone;
