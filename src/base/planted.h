@@ -37,6 +37,19 @@ enum class PlantedBug : uint8_t {
   kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
   kExpiredIsShown,            // A read shows values that have expired.
   kRefutationIgnored,         // A node that gossip declared dead stays dead, whatever it says.
+  kRestartNotNoticed,         // What gossip says of a node stays what its earlier life said.
+  kContextCoversOwnDotsOnly,  // A write does not replace what other actors minted: siblings pile
+                              // up.
+  kVectorPruned,              // A wide vector forgets what it has seen, as some stores' clocks do.
+  kLimitCutsMerges,           // The limit of siblings binds merges, too: what is beyond it is lost.
+  kRefusalCounts,             // A write counts the nodes that refuse it.
+  kUnknownIsNotApplied,       // A write that a silent node may have applied is said not to be.
+  kDeadlineIgnored,           // A write is minted although it was withdrawn meanwhile.
+  kAtLeastIgnored,            // A read does not care what the client has seen.
+  kStrictReadCountsFallbacks,  // sloppy=false asks fallbacks all the same.
+  kDigestNotCompared,          // Any digest counts as an equal record.
+  kFailedReadIsEmpty,          // An owner that cannot answer is taken for one that has nothing.
+  kScanSkipsRest,              // A page that ends within a partition goes on in the next one.
   kCount,
 };
 

@@ -246,16 +246,19 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
   const std::vector<NodeId>& owners = layout->Owners(partition);
   absl::StatusOr<uint32_t> required = Resolve(request.r, static_cast<uint32_t>(owners.size()), "r");
   if (!required.ok()) co_return required.status();
+  if (PlantedBugs::Has(PlantedBug::kAtLeastIgnored)) request.at_least.clear();
   absl::StatusOr<VersionVector> at_least = node->tokens.OpenContext(request.item, request.at_least);
   if (!at_least.ok()) co_return at_least.status();
 
   // 2. Ask; 3. listen, and ask others where some fail or are silent.
   Trace trace(request.explain, arrived);
   const bool asks_everybody = !at_least->empty();
+  const bool asks_fallbacks =
+      request.sloppy || PlantedBugs::Has(PlantedBug::kStrictReadCountsFallbacks);
   ReadQuorum quorum(
       request.item, *required,
       {.owners = node->peers->InAskingOrder(owners),
-       .fallbacks = request.sloppy ? node->FallbacksOf(partition) : std::vector<NodeId>(),
+       .fallbacks = asks_fallbacks ? node->FallbacksOf(partition) : std::vector<NodeId>(),
        .others = asks_everybody ? layout->Fallbacks(partition) : std::vector<NodeId>()},
       *std::move(at_least));
   Mailbox<Answered> answers(node->env.loop);
@@ -280,6 +283,7 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
         quorum.Answer(answered->replica, *std::move(answered->answer));
       } else {
         last = answered->answer.status();
+        if (PlantedBugs::Has(PlantedBug::kFailedReadIsEmpty)) quorum.Answer(answered->replica, {});
         quorum.Fail(answered->replica);
       }
       asker.Ask(quorum.NextAsks());

@@ -268,7 +268,7 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
         replication->Send(quorum.Silence());
         patience_ends = node->Now() + node->options.silence_max;
       }
-    } else if (ack->status.ok()) {
+    } else if (ack->status.ok() || PlantedBugs::Has(PlantedBug::kRefusalCounts)) {
       reply.durable &= ack->durable;
       quorum.Ack(ack->node);
       replication->Settle(ack->node);
@@ -479,8 +479,9 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
 
   if (verdict.has_value()) last = *std::move(verdict);
   const ErrorDetails details = DetailsOf(last);
-  const Outcome outcome =
-      may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
+  const bool unknown =
+      (may_be_applied || under_way > 0) && !PlantedBugs::Has(PlantedBug::kUnknownIsNotApplied);
+  const Outcome outcome = unknown ? Outcome::kUnknown : Outcome::kNotApplied;
   if (node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
         under_way > 0 ? "the deadline passed before a node that can mint the write answered"

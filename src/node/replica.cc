@@ -204,9 +204,7 @@ Task<absl::Status> Replica::CountHints() {
     for (const auto& [key, value] : page->entries) {
       absl::StatusOr<ParsedHintKey> parsed = ParseHintKey(key);
       if (!parsed.ok()) co_return parsed.status();
-      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) {
-        env_.storage->Commit({{ColumnFamily::kHint, key, std::nullopt}}, [](absl::Status) {});
-      }
+      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) continue;
       hints_.Changed(parsed->target, 0, key.size() + value.size());
     }
     if (!page->more) break;
@@ -326,7 +324,7 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
   std::vector<std::unique_ptr<Change>> kept;
   for (std::unique_ptr<Change>& change : *batch) {
     if (auto* mint = std::get_if<Mint>(&change->what)) {
-      if (env_.loop->Now() >= change->deadline) {
+      if (env_.loop->Now() >= change->deadline && !PlantedBugs::Has(PlantedBug::kDeadlineIgnored)) {
         change->minted(TooLate());
         continue;
       }
@@ -342,6 +340,11 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
       made.emplace_back(change.get(), std::move(result));
     } else if (auto* merge = std::get_if<Change::Merge>(&change->what)) {
       changed |= MergeInto(&held->stored, merge->record, merge->stamp, is_hint);
+      std::vector<Sibling>& siblings = held->stored.record.siblings;
+      if (PlantedBugs::Has(PlantedBug::kLimitCutsMerges) &&
+          siblings.size() > options_.limits.siblings_max) {
+        siblings.resize(options_.limits.siblings_max);
+      }
       if (is_hint) changed |= MakeRecord(held, merge->counted);
     } else if (const auto* point = std::get_if<Change::Point>(&change->what)) {
       if (held->stored.record == Record()) {
