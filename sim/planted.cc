@@ -72,8 +72,6 @@ std::string_view ToString(PlantedBug bug) {
       return "refusal counts";
     case PlantedBug::kUnknownIsNotApplied:
       return "unknown is not applied";
-    case PlantedBug::kDeadlineIgnored:
-      return "deadline ignored";
     case PlantedBug::kAtLeastIgnored:
       return "at_least ignored";
     case PlantedBug::kStrictReadCountsFallbacks:

@@ -68,7 +68,7 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
   // Hints that are refused: what an owner missed comes by anti-entropy alone.
   if (!one_at_a_time && shape.Chance(0.2)) {
-    cluster.hint_bytes_max = static_cast<uint64_t>(shape.Between(0, 2000));
+    cluster.hint_bytes_max = static_cast<uint64_t>(shape.Between(0, 1000));
   }
   return cluster;
 }

@@ -24,7 +24,8 @@ constexpr Duration kHealthyBefore = 8s;
 constexpr Duration kGenerous = 10s;
 constexpr Duration kRefusedWait = 20ms;
 constexpr Duration kRefusedWaitMax = 1s;
-constexpr double kTidyChance = 0.7;
+constexpr double kTidyChance = 0.8;
+constexpr Duration kTidyAgainMax = 8s;
 constexpr Duration kTtlMin = 1s;
 constexpr Duration kTtlMax = 15s;
 
@@ -72,6 +73,7 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
     client.random = random_.Fork();
     client.held.resize(options.keys);
     client.favourite = 1 + static_cast<int>(client.random.Below(cluster->processes()));
+    client.is_loyal = !options.at_quorum && client.random.Chance(options.loyal);
     client.left = options.operations / options.clients + 1;
   }
 }
@@ -117,7 +119,7 @@ Duration Workload::ThinkTime(ClientState* client) {
 
 void Workload::TakeStatus(ClientState* client, const absl::Status& status) {
   client->refusals = DetailsOf(status).reason == "NOT_SENT" ? client->refusals + 1 : 0;
-  if (status.ok()) return;
+  if (status.ok() || client->is_loyal) return;
   client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
 }
 
@@ -135,6 +137,9 @@ std::optional<uint32_t> Workload::NextToTidy() {
 Task<void> Workload::TidyUp(ClientState* client, uint32_t key) {
   co_await Get(client, key);
   co_await Write(client, key, WriteOp::Kind::kDelete, true);
+  // Some owner may have met the first and miss the second.
+  const Duration later(static_cast<int64_t>(client->random.Below(kTidyAgainMax.count())));
+  co_await SleepUntil(world_->loop(), world_->now() + later);
   co_await Write(client, key, WriteOp::Kind::kDelete, true);
 }
 
@@ -157,7 +162,7 @@ uint32_t Workload::PickKey(ClientState* client) {
 }
 
 int Workload::PickProcess(ClientState* client) {
-  if (client->random.Chance(0.2)) {
+  if (!client->is_loyal && client->random.Chance(0.2)) {
     client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
   }
   return client->favourite;
@@ -178,6 +183,12 @@ ReplicaCount Workload::PickCount(Random* random, uint32_t* number) {
   }
   if (random->Chance(0.1)) return {.number = *number};
   return {.level = level};
+}
+
+ReplicaCount Workload::PickWriteCount(ClientState* client, uint32_t* number) {
+  if (!client->is_loyal) return PickCount(&client->random, number);
+  *number = 1;
+  return {.level = Consistency::kOne};
 }
 
 Duration Workload::PickTimeout(Random* random) {
@@ -313,11 +324,11 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   CountOne(client);
   with_context = with_context && !held.context.empty();
   uint32_t w = 0;
-  const ReplicaCount count = PickCount(&client->random, &w);
+  const ReplicaCount count = PickWriteCount(client, &w);
   WriteId id = 0;
   WriteRequest request{.item = history_->keys()[key].item,
                        .w = count,
-                       .sloppy = client->random.Chance(sloppy_chance_)};
+                       .sloppy = client->is_loyal || client->random.Chance(sloppy_chance_)};
   std::vector<WriteId> elements;
   {
     WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());

@@ -28,6 +28,7 @@ struct WorkloadOptions {
   // How many of the items are used no more from some moment on: what a node lacks of them it gets
   // in the background or never.
   double retired = 0.4;
+  double loyal = 0.2;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
@@ -46,6 +47,10 @@ struct WorkloadOptions {
 //
 // Some items are retired in the course of the run. Before that, one client tidies up: it deletes
 // what can be deleted, twice, as one that cannot know whether another one has done so.
+//
+// Some clients are loyal: they ask one process, whatever it answers, as an agent does that lives
+// beside it, and are content with one durable copy, wherever it is. What they write to a process
+// that is cut off is there alone for a while.
 //
 // Who is refused, since a process is down, waits before the next try, the longer the more often.
 //
@@ -78,8 +83,9 @@ class Workload {
     Random random{0};
     std::vector<Held> held;  // By key.
     int favourite = 1;       // The process it asks mostly.
-    int left = 0;            // Operations that it still does.
-    int refusals = 0;        // In a row, of requests that reached nobody.
+    bool is_loyal = false;
+    int left = 0;      // Operations that it still does.
+    int refusals = 0;  // In a row, of requests that reached nobody.
   };
 
   Task<void> RunClient(ClientState* client);
@@ -102,6 +108,7 @@ class Workload {
   void TakeStatus(ClientState* client, const absl::Status& status);
   int PickProcess(ClientState* client);
   ReplicaCount PickCount(Random* random, uint32_t* number);
+  ReplicaCount PickWriteCount(ClientState* client, uint32_t* number);
   Duration PickTimeout(Random* random);
   // Counts an operation; rests begin by this count.
   void CountOne(ClientState* client);

@@ -44,7 +44,6 @@ enum class PlantedBug : uint8_t {
   kLimitCutsMerges,           // The limit of siblings binds merges, too: what is beyond it is lost.
   kRefusalCounts,             // A write counts the nodes that refuse it.
   kUnknownIsNotApplied,       // A write that a silent node may have applied is said not to be.
-  kDeadlineIgnored,           // A write is minted although it was withdrawn meanwhile.
   kAtLeastIgnored,            // A read does not care what the client has seen.
   kStrictReadCountsFallbacks,  // sloppy=false asks fallbacks all the same.
   kDigestNotCompared,          // Any digest counts as an equal record.
