@@ -206,6 +206,8 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.limits.siblings_max = options_.siblings_max;
   options.repair_interval = options_.repair_interval;
   options.scrub_interval = options_.scrub_interval;
+  options.reap_interval = options_.reap_interval;
+  options.clock_skew_max = options_.clock_skew_max;
   options.admission.operations_max = options_.operations_max;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;

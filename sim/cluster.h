@@ -29,6 +29,8 @@ struct ClusterOptions {
   size_t siblings_max = 100;
   Duration repair_interval = 1s;
   Duration scrub_interval = 60s;
+  Duration reap_interval = 5s;
+  Duration clock_skew_max = 2s;
   size_t operations_max = 4096;  // Of clients, under way at one process.
   uint64_t hint_bytes_max = uint64_t{1} << 30;
   // Skews of monotonic and wall clocks, drawn for each incarnation.

@@ -4,8 +4,10 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "core/merkle/tree.h"
+#include "core/reap/dead.h"
 #include "core/ring/ring.h"
 
 namespace annulus::sim {
@@ -57,6 +59,7 @@ Held Look(const SimDisk& disk, PartitionId partition, const std::string& name,
       continue;
     }
     held.computed[key->leaf] ^= LeafDigest(key->item, *stored);
+    if (stored->marked) continue;  // As good as gone: the others may have deleted theirs.
     held.records.emplace(it->first, std::move(stored->record));
   }
   const KeyRange leaves = TreeRange(partition);
@@ -123,6 +126,27 @@ std::vector<std::string> CheckEquality(Cluster* cluster, Duration patience) {
   }
   CheckDisks(cluster, &lines);
   return lines;
+}
+
+std::vector<std::string> CheckReaped(Cluster* cluster, Duration patience) {
+  World& world = cluster->world();
+  const Instant until = world.now() + patience;
+  while (true) {
+    std::vector<std::string> lines;
+    for (int i = 1; i <= cluster->nodes(); ++i) {
+      SimProcess& process = cluster->Node(i);
+      for (const auto& [key, value] : process.disk().Entries(ColumnFamily::kData)) {
+        const absl::StatusOr<StoredRecord> stored = DecodeStored(value);
+        if (!stored.ok() || DiesAt(stored->record) != WallTime()) continue;
+        const std::vector<std::string> by = process.node()->Status().reap.blocked_by;
+        lines.push_back(absl::StrCat("NOT REAPED ", process.name(), " still holds a tombstone of ",
+                                     ParseDataKey(key)->item.key, stored->marked ? ", marked" : "",
+                                     by.empty() ? "" : ", blocked by ", absl::StrJoin(by, " ")));
+      }
+    }
+    if (lines.empty() || world.now() >= until) return lines;
+    world.RunFor(500ms);
+  }
 }
 
 }  // namespace annulus::sim

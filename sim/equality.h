@@ -13,4 +13,8 @@ namespace annulus::sim {
 // each way in which it does not hold.
 std::vector<std::string> CheckEquality(Cluster* cluster, Duration patience);
 
+// Waits until no owner holds a tombstone any more, marked or not; says who does where that does not
+// come in time. REQUIRES: the same.
+std::vector<std::string> CheckReaped(Cluster* cluster, Duration patience);
+
 }  // namespace annulus::sim

@@ -58,6 +58,34 @@ std::string_view ToString(PlantedBug bug) {
       return "repair overwrites";
     case PlantedBug::kExpiredIsShown:
       return "expired is shown";
+    case PlantedBug::kStampIgnored:
+      return "stamp ignored";
+    case PlantedBug::kStampRises:
+      return "stamp rises";
+    case PlantedBug::kNoteAccepts:
+      return "note accepts";
+    case PlantedBug::kHintsNotReported:
+      return "hints not reported";
+    case PlantedBug::kReapChanged:
+      return "reap changed";
+    case PlantedBug::kReapUnequal:
+      return "reap unequal";
+    case PlantedBug::kMarkWithoutClose:
+      return "mark without close";
+    case PlantedBug::kDeleteWithoutMark:
+      return "delete without mark";
+    case PlantedBug::kChangeKeepsMark:
+      return "change keeps mark";
+    case PlantedBug::kMarkedIsSent:
+      return "marked is sent";
+    case PlantedBug::kStaleAnswerTaken:
+      return "stale answer taken";
+    case PlantedBug::kServesUntold:
+      return "serves untold";
+    case PlantedBug::kOldDiskNotSetAside:
+      return "old disk not set aside";
+    case PlantedBug::kReapKeepsActor:
+      return "reap keeps actor";
     case PlantedBug::kRefutationIgnored:
       return "refutation ignored";
     case PlantedBug::kRestartNotNoticed:

@@ -81,6 +81,7 @@ std::array<uint64_t, kSights> SightsOf(Cluster* cluster) {
     for (const StatusView& life : cluster->Process(i).Lives()) {
       saw(Sight::kHints, life.counters.hints_replayed);
       saw(Sight::kReadRepairs, life.counters.read_repairs);
+      saw(Sight::kReap, life.counters.tombstones_reaped);
     }
   }
   return sights;
@@ -140,6 +141,8 @@ std::string_view ToString(Sight sight) {
       return "hints";
     case Sight::kReadRepairs:
       return "read repairs";
+    case Sight::kReap:
+      return "reap";
     case Sight::kCount:
       break;
   }
@@ -192,6 +195,9 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
     CheckViews(&cluster, &report.violations);
     // Before reads can repair anything.
     for (std::string& line : CheckEquality(&cluster, kEqualityPatience)) {
+      report.violations.push_back(std::move(line));
+    }
+    for (std::string& line : CheckReaped(&cluster, kEqualityPatience)) {
       report.violations.push_back(std::move(line));
     }
   }

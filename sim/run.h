@@ -36,6 +36,7 @@ enum class Sight : uint8_t {
   kPromised,     // One fault at a time, and requests that promise 5 speaks of.
   kHints,        // Hints that reached their targets.
   kReadRepairs,  // Records that a read sent to owners that lacked a part of them.
+  kReap,         // Tombstones, or values long expired, that were deleted for good.
   kCount,
 };
 inline constexpr int kSights = static_cast<int>(Sight::kCount);

@@ -134,6 +134,10 @@ std::optional<Bytes> SimDisk::Peek(ColumnFamily family, BytesView key) const {
 void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
   for (const StorageWrite& write : batch) {
     Map& map = this->map(write.family);
+    if (write.end.has_value()) {
+      RemoveRange(write, undo);
+      continue;
+    }
     if (!damaged_.empty()) damaged_.erase({write.family, write.key});
     if (undo != nullptr) {
       const auto old = map.find(write.key);
@@ -148,6 +152,17 @@ void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
       map.erase(write.key);
     }
   }
+}
+
+void SimDisk::RemoveRange(const StorageWrite& write, std::vector<Undo>* undo) {
+  Map& map = this->map(write.family);
+  const auto first = map.lower_bound(write.key);
+  const auto last = map.lower_bound(*write.end);
+  for (auto entry = first; entry != last; ++entry) {
+    damaged_.erase({write.family, entry->first});
+    if (undo != nullptr) undo->push_back({write.family, entry->first, entry->second});
+  }
+  map.erase(first, last);
 }
 
 SimStorage::~SimStorage() {

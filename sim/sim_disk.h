@@ -116,6 +116,7 @@ class SimDisk {
   Map& map(ColumnFamily family) { return maps_[static_cast<size_t>(family)]; }
   const Map& map(ColumnFamily family) const { return maps_[static_cast<size_t>(family)]; }
   void Apply(const StorageBatch& batch, std::vector<Undo>* undo);
+  void RemoveRange(const StorageWrite& write, std::vector<Undo>* undo);
   // OK, or that the value is damaged.
   absl::Status Readable(ColumnFamily family, const Bytes& key);
 

@@ -85,7 +85,7 @@ struct HashFields {
   void operator()(const ReplicateReply& m) { (*h)(m.durable); }
   void operator()(const ReadRequest& m) { (*h)(m.item)(m.whole_up_to_bytes); }
   void operator()(const ReadReply& m) {
-    (*h)(m.found)(m.digest)(m.epoch.value())(m.rebuilding);
+    (*h)(m.found)(m.digest)(m.epoch.value())(m.closed.value())(m.rebuilding);
     if (m.record.has_value()) (*h)(*m.record);
   }
   void operator()(const RangeRequest& m) {
@@ -93,7 +93,7 @@ struct HashFields {
   }
   void operator()(const RangeReply& m) {
     for (const RangeReply::Entry& entry : m.entries) (*h)(entry.data_key)(entry.record);
-    (*h)(m.more)(m.epoch.value());
+    (*h)(m.more)(m.epoch.value())(m.closed.value());
   }
   void operator()(const RootsRequest& m) {
     for (PartitionId partition : m.partitions) (*h)(partition.value());
@@ -119,6 +119,24 @@ struct HashFields {
   }
   void operator()(const HurryReply& m) {
     for (const auto& age : m.ages) (*h)(age.has_value() ? 1 + age->count() : 0);
+  }
+  void Hash(const PartitionEpochs& m) { (*h)(m.current.value())(m.closed.value())(m.rebuilding); }
+  void operator()(const EpochsRequest& m) {
+    for (PartitionId partition : m.partitions) (*h)(partition.value());
+    for (const PartitionEpochs& epochs : m.epochs) Hash(epochs);
+    (*h)(m.wants_round);
+  }
+  void operator()(const EpochsReply& m) {
+    (*h)(m.incarnation.value());
+    for (const PartitionEpochs& epochs : m.epochs) Hash(epochs);
+  }
+  void operator()(const ReapRequest& m) {
+    (*h)(m.partition.value())(m.incarnation.value())(m.epoch.value());
+    (*h)(static_cast<uint64_t>(m.step));
+    for (const KeyDigest& key : m.keys) (*h)(key.data_key)(key.digest);
+  }
+  void operator()(const ReapReply& m) {
+    for (const bool yes : m.yes) (*h)(yes);
   }
 };
 

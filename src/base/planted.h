@@ -36,6 +36,20 @@ enum class PlantedBug : uint8_t {
   kReadRepairNotAwaited,      // It does not wait until it is.
   kRebuildingCountsForReads,  // The answer of an owner that is rebuilding counts toward R.
   kExpiredIsShown,            // A read shows values that have expired.
+  kStampIgnored,              // A record is taken whatever epoch it was read in.
+  kStampRises,                // What is merged has the highest stamp of its parts.
+  kNoteAccepts,               // A member that noted an epoch still takes hints of lower stamps.
+  kHintsNotReported,          // It does not say that it keeps hints of lower stamps.
+  kReapChanged,               // A tombstone is reaped that changed since the epoch was raised.
+  kReapUnequal,               // One is that not all owners hold alike.
+  kMarkWithoutClose,          // Owners mark before all have closed the lower epochs.
+  kDeleteWithoutMark,         // They delete before all have marked.
+  kChangeKeepsMark,           // A marked record that changed is deleted all the same.
+  kMarkedIsSent,              // Anti-entropy hands marked records out.
+  kStaleAnswerTaken,          // A read merges what was read before a round that has ended since.
+  kServesUntold,              // A node that started answers before it was told the epochs.
+  kOldDiskNotSetAside,        // An owner keeps what a disk has that others have reaped since.
+  kReapKeepsActor,            // A node mints under its old name in an item that was reaped.
   kRefutationIgnored,         // A node that gossip declared dead stays dead, whatever it says.
   kRestartNotNoticed,         // What gossip says of a node stays what its earlier life said.
   kContextCoversOwnDotsOnly,  // A write does not replace what other actors minted: siblings pile

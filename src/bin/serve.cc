@@ -78,6 +78,8 @@ NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   options.admission.bytes_max = settings.operations_mb << 20;
   options.secrets = settings.secrets;
   options.repair_interval = settings.repair_interval;
+  options.reap_interval = settings.reap_interval;
+  options.clock_skew_max = settings.clock_skew_max;
   options.repair_bytes_per_second = settings.repair_mb_per_second << 20;
   options.scrub_interval = settings.scrub_days * 24h;
   options.hint_limits = {.bytes_max = settings.hint_mb << 20,

@@ -126,7 +126,7 @@ absl::Status ParseBool(const std::string& text, bool* out) {
   return Wrong(absl::StrCat("\"", text, "\" is neither true nor false"));
 }
 
-absl::Status ParseRepairInterval(const std::string& text, ServeSettings* out) {
+absl::Status ParseSeconds(const std::string& text, Duration* out) {
   constexpr double kSecondsMin = 0.1;
   constexpr double kSecondsMax = 86400;
   double seconds = 0;
@@ -135,7 +135,7 @@ absl::Status ParseRepairInterval(const std::string& text, ServeSettings* out) {
     return Wrong(absl::StrCat("\"", text, "\" is not a number of seconds from ", kSecondsMin,
                               " to ", kSecondsMax));
   }
-  out->repair_interval = FromSeconds(seconds);
+  *out = FromSeconds(seconds);
   return absl::OkStatus();
 }
 
@@ -246,7 +246,17 @@ const std::vector<Definition>& Definitions() {
        }},
       {{"repair_interval", "seconds between comparisons of a node's data with its other owners'",
         "10"},
-       ParseRepairInterval},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseSeconds(text, &out->repair_interval);
+       }},
+      {{"reap_interval", "seconds between looks for tombstones that can be deleted for good", "60"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseSeconds(text, &out->reap_interval);
+       }},
+      {{"clock_skew_max", "seconds that the nodes' wall clocks may be apart", "600"},
+       [](const std::string& text, ServeSettings* out) {
+         return ParseSeconds(text, &out->clock_skew_max);
+       }},
       {{"repair_mb_per_second", "MiB of records that repairs move in a second; 0: no limit", "16"},
        [](const std::string& text, ServeSettings* out) {
          return ParseNumber(text, 0, 1 << 20, &out->repair_mb_per_second);

@@ -40,6 +40,8 @@ struct ServeSettings {
   uint64_t operations_mb = 0;
   uint64_t cache_mb = 0;  // 0: by the memory there is.
   Duration repair_interval{0};
+  Duration reap_interval{0};
+  Duration clock_skew_max{0};
   uint64_t repair_mb_per_second = 0;  // 0: no limit.
   uint64_t scrub_days = 0;
   uint64_t hint_mb = 1024;

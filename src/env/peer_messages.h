@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "core/error.h"
 #include "core/merkle/tree.h"
+#include "core/reap/epochs.h"
 #include "core/version/item.h"
 #include "core/version/record.h"
 
@@ -99,7 +100,10 @@ struct ReadReply {
   std::optional<Bytes> record;  // Encoded; nullopt where only the digest was wanted.
   uint64_t digest = 0;          // Of the record's versions; 0 where there is none.
   Epoch epoch;                  // The stamp.
-  bool rebuilding = false;      // It may lack anything: count this for nothing.
+  // What was read elsewhere under a lower stamp is to be ignored beside this: a record that it
+  // shows may have been deleted here. 0: of a node that does not own the item.
+  Epoch closed;
+  bool rebuilding = false;  // It may lack anything: count this for nothing.
 };
 
 // One page of a partition's part of a bucket.
@@ -118,7 +122,8 @@ struct RangeReply {
   };
   std::vector<Entry> entries;
   bool more = false;
-  Epoch epoch;
+  Epoch epoch;   // As in ReadReply.
+  Epoch closed;  // The same.
 };
 
 // Anti-entropy (DESIGN section 8), between the owners of a partition.
@@ -161,6 +166,44 @@ struct HurryReply {
   std::vector<std::optional<Duration>> ages;  // In the order asked; nullopt: never.
 };
 
+// Reaping (DESIGN section 6).
+
+// Where do you stand in these partitions? Asked of owners by whoever has started, with where it
+// stands itself; and of all members by the driver of a round. Answered from the first moment on.
+struct EpochsRequest {
+  std::vector<PartitionId> partitions;
+  std::vector<PartitionEpochs> epochs;  // The asker's, in the same order.
+  // It waits for the next round of these, to serve again or to get rid of marks.
+  bool wants_round = false;
+};
+struct EpochsReply {
+  Incarnation incarnation;
+  std::vector<PartitionEpochs> epochs;  // In the order asked.
+};
+
+// One step of a round, asked by its driver; in the order of the steps. It is for that incarnation
+// alone: a member that has started since may have another disk, and refuses.
+enum class ReapStep : uint8_t {
+  kRaise = 1,  // Owners: durably raise the partition to this epoch.
+  // Other members: durably note it, refuse lower stamps, and say (`yes`, one) whether no hint of a
+  // lower stamp is left.
+  kNote,
+  kCollect,  // Owners: take off all marks of earlier rounds; which of these are eligible here?
+  kClose,    // Owners: durably refuse lower stamps.
+  kMark,     // Owners: mark these durably, if they are still eligible; which are?
+  kDelete,   // Owners: delete these, where they are still marked.
+};
+struct ReapRequest {
+  PartitionId partition;
+  Incarnation incarnation;
+  Epoch epoch;
+  ReapStep step = ReapStep::kRaise;
+  std::vector<KeyDigest> keys;  // What the driver holds; of the last four steps.
+};
+struct ReapReply {
+  std::vector<bool> yes;  // For each key.
+};
+
 // Ping that member for me, since it does not answer me, and say within the timeout whether it
 // answers you.
 struct PingForRequest {
@@ -172,11 +215,12 @@ struct PingForReply {
   bool reached = false;
 };
 
-using PeerRequest = std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest,
-                                 ReadRequest, RangeRequest, RootsRequest, LeavesRequest,
-                                 KeysRequest, HurryRequest, PingForRequest>;
-using PeerReply =
-    std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply, RangeReply,
-                 RootsReply, LeavesReply, KeysReply, HurryReply, PingForReply>;
+using PeerRequest =
+    std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest, ReadRequest,
+                 RangeRequest, RootsRequest, LeavesRequest, KeysRequest, HurryRequest,
+                 PingForRequest, EpochsRequest, ReapRequest>;
+using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
+                               RangeReply, RootsReply, LeavesReply, KeysReply, HurryReply,
+                               PingForReply, EpochsReply, ReapReply>;
 
 }  // namespace annulus

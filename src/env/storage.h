@@ -27,6 +27,9 @@ struct StorageWrite {
   // Such writes commute, so that leaves of hash trees need no latch. In kTree only, which has
   // nothing but such values.
   bool mixes = false;
+  // Removes all keys from `key` to this one, which is not among them. REQUIRES: no value. Never
+  // beside another write to one of them in the same batch.
+  std::optional<Bytes> end = std::nullopt;
 };
 // Applied as one, or not at all.
 using StorageBatch = std::vector<StorageWrite>;

@@ -233,14 +233,17 @@ absl::StatusOr<HurryReply> AntiEntropy::Answer(const HurryRequest& request) {
 }
 
 absl::Status AntiEntropy::CheckOwned(PartitionId partition) const {
-  if (partition.value() < partitions_.size() && node_->Owns(partition)) return absl::OkStatus();
-  return node_->NotOwner(partition);
+  if (partition.value() >= partitions_.size() || !node_->Owns(partition)) {
+    return node_->NotOwner(partition);
+  }
+  return node_->epochs->CheckServes(partition);
 }
 
 std::vector<PartitionId> AntiEntropy::Owned() const {
   std::vector<PartitionId> owned;
   for (uint32_t p = 0; p < partitions_.size(); ++p) {
-    if (node_->Owns(PartitionId(p))) owned.emplace_back(p);
+    const PartitionId partition(p);
+    if (node_->Owns(partition) && node_->epochs->Serves(partition)) owned.push_back(partition);
   }
   return owned;
 }

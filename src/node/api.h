@@ -127,6 +127,7 @@ struct NodeCounters {
   uint64_t hints_stored = 0;    // Hints written, or added to, here.
   uint64_t hints_refused = 0;   // Not written, since they were at their limit.
   uint64_t hints_replayed = 0;  // Confirmed durable by their targets.
+  uint64_t hints_stale = 0;     // Of these, refused: they had been delivered before (reaping).
   uint64_t read_repairs = 0;    // Records that a read sent to owners that lacked a part of them.
   uint64_t hedges = 0;          // Reads that were sent elsewhere after a silence.
   uint64_t overloads = 0;       // Requests refused, since too much was under way.
@@ -140,6 +141,26 @@ struct NodeCounters {
   uint64_t bytes_moved = 0;      // Of records, both ways.
   uint64_t partitions_scrubbed = 0;
   uint64_t leaves_corrected = 0;  // That were not what their items say.
+
+  // Reaping, where this node drives the rounds, and what it deleted.
+  uint64_t reap_rounds = 0;         // That ended.
+  uint64_t reap_rounds_failed = 0;  // That were given up: somebody did not answer, or refused.
+  uint64_t tombstones_reaped = 0;   // Dead records deleted here.
+
+  uint64_t partitions_set_aside = 0;  // Since the disk was older than what others had reaped.
+  uint64_t partitions_rebuilt = 0;
+  uint64_t records_damaged = 0;  // Copies dropped since their checksum failed.
+  uint64_t hints_damaged = 0;    // The same of hints.
+};
+
+// What reaping waits for.
+struct ReapView {
+  uint32_t untold = 0;      // Partitions of this node that it was not told the epochs of.
+  uint32_t rebuilding = 0;  // Partitions that it rebuilds.
+  // Where this node drives rounds: partitions with something to reap that could not be, and the
+  // members that do not answer or stand in the way.
+  uint32_t blocked = 0;
+  std::vector<std::string> blocked_by;
 };
 
 struct MemberView {
@@ -163,6 +184,7 @@ struct StatusView {
   bool sync = true;
   std::vector<MemberView> members;
   ConvergenceView convergence;
+  ReapView reap;
   HintLedger::Account hints;  // Kept here now.
   NodeCounters counters;
 };

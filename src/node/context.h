@@ -10,6 +10,7 @@
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
+#include "node/epochs.h"
 #include "node/gossip.h"
 #include "node/node.h"
 #include "node/peers.h"
@@ -19,6 +20,7 @@
 namespace annulus {
 
 class AntiEntropy;
+class Reaper;
 
 // What every flow of a node may use. The node owns it and outlives its flows.
 struct NodeContext {
@@ -28,8 +30,11 @@ struct NodeContext {
   NodeId id;
   Incarnation incarnation;
   Instant started;
-  std::unique_ptr<Replica> replica;     // Null in a coordinator, which owns nothing.
-  AntiEntropy* anti_entropy = nullptr;  // The same.
+  // Null in a coordinator, which owns nothing; and so are the next ones.
+  std::unique_ptr<Epochs> epochs;
+  std::unique_ptr<Replica> replica;
+  AntiEntropy* anti_entropy = nullptr;
+  Reaper* reaper = nullptr;
   std::unique_ptr<Peers> peers;
   std::unique_ptr<Gossiper> gossip;
   std::shared_ptr<const Layout> layout;  // Null while it is not formed; flows take a copy.

@@ -5,6 +5,7 @@
 
 #include "base/planted.h"
 #include "core/ring/ring.h"
+#include "node/ask.h"
 #include "task/await.h"
 #include "task/mailbox.h"
 #include "task/sleep.h"
@@ -17,17 +18,6 @@ constexpr size_t kLeavesAtOnce = 32;
 constexpr size_t kKeyPageBytes = 256 << 10;
 // Items that are repaired at the same time.
 constexpr size_t kRepairsAtOnce = 8;
-constexpr Duration kCallMax = 5s;
-
-// One question to a peer.
-template <class Reply>
-Task<absl::StatusOr<Reply>> Ask(NodeContext* node, NodeId to, PeerRequest request) {
-  const Instant deadline = node->Now() + kCallMax;
-  PeerResult result = co_await Await<PeerResult>(
-      [&](auto done) { node->peers->Call(to, std::move(request), deadline, std::move(done)); });
-  if (!result.ok()) co_return result.status();
-  co_return std::get<Reply>(*std::move(result));
-}
 
 // One exchange: who takes part (this node first), and what they said.
 class Exchange {
@@ -242,14 +232,15 @@ class Exchange {
       repaired &= merged.ok();
     }
 
-    absl::StatusOr<std::optional<StoredRecord>> stored = co_await node_->replica->Read(item);
-    if (!stored.ok()) co_return false;
-    const uint64_t digest = stored->has_value() ? LeafDigest(item, **stored) : 0;
+    Item wanted = item;
+    absl::StatusOr<Replica::Copy> own = co_await node_->replica->Read(std::move(wanted));
+    if (!own.ok()) co_return false;
+    const uint64_t digest = own->leaf_digest;
     if (digest == 0) co_return repaired;  // What is in no leaf is sent to nobody.
-    const Bytes encoded = Encode((*stored)->record);
+    const Bytes encoded = Encode(*own->record);
     for (size_t i = 1; i < owners_.size(); ++i) {
       if (difference.digests[i] == digest) continue;
-      PeerRequest request = ReplicateRequest{item, encoded, (*stored)->epoch};
+      PeerRequest request = ReplicateRequest{item, encoded, own->stamp};
       bytes += encoded.size();
       ++node_->counters.records_sent;
       absl::StatusOr<ReplicateReply> reply =

@@ -27,7 +27,8 @@ absl::StatusOr<ReplicaAnswer> Decoded(absl::StatusOr<ReadReply> reply) {
   if (!reply.ok()) return reply.status();
   ReplicaAnswer answer{.found = reply->found,
                        .digest = reply->digest,
-                       .epoch = reply->epoch,
+                       .stamp = reply->epoch,
+                       .closed = reply->closed,
                        .rebuilding = reply->rebuilding};
   if (reply->record.has_value()) {
     absl::StatusOr<Record> record = DecodeRecord(*reply->record);
@@ -122,13 +123,18 @@ Task<void> MergeHere(NodeContext* node, ReplicateRequest request,
   });
 }
 
+enum class RepairVerdict : uint8_t {
+  kDone,        // The read may be answered.
+  kNotReached,  // By the deadline.
+  kStale,       // A round of reaping has ended since something was read: it is to be read again.
+};
+
 // Makes what a read is to show durable at R owners, so that no later read of R owners shows less;
 // the other owners that are known to lack a part of it are sent it too, and not waited for. A
-// sloppy read waits only for those that lack it, and only while they are not silent. Returns
-// whether the read may be answered.
-Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest& request,
-                  const std::vector<NodeId>& owners, uint32_t required, Instant deadline,
-                  Trace* trace, TaskGroup* local) {
+// sloppy read waits only for those that lack it, and only while they are not silent.
+Task<RepairVerdict> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest& request,
+                           const std::vector<NodeId>& owners, uint32_t required, Instant deadline,
+                           Trace* trace, TaskGroup* local) {
   AckQuorum level(required, owners);
   std::vector<NodeId> others = owners;  // Neither known to lack it, nor to hold it.
   for (NodeId owner : quorum.Level()) {
@@ -137,8 +143,8 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
   }
   const std::vector<NodeId> to_send = quorum.Lacking();
   for (NodeId owner : to_send) std::erase(others, owner);
-  if (to_send.empty() && level.verdict() == Verdict::kWon) co_return true;
-  if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return true;
+  if (to_send.empty() && level.verdict() == Verdict::kWon) co_return RepairVerdict::kDone;
+  if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return RepairVerdict::kDone;
 
   const ReplicateRequest repair{request.item, Encode(quorum.merged()), quorum.stamp()};
   Mailbox<Repaired> answers(node->env.loop);
@@ -159,7 +165,7 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
                       });
   };
   for (NodeId owner : to_send) send(owner);
-  if (PlantedBugs::Has(PlantedBug::kReadRepairNotAwaited)) co_return true;
+  if (PlantedBugs::Has(PlantedBug::kReadRepairNotAwaited)) co_return RepairVerdict::kDone;
 
   // Where those do not confirm it, the other owners will do.
   size_t next = 0;
@@ -173,6 +179,7 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
         level.Ack(answer->owner);
         continue;
       }
+      if (DetailsOf(answer->status).reason == kReasonStaleStamp) co_return RepairVerdict::kStale;
     } else if (node->Now() >= deadline) {
       break;
     }
@@ -184,31 +191,41 @@ Task<bool> Repair(NodeContext* node, const ReadQuorum& quorum, const GetRequest&
       for (NodeId owner : owners) send(owner);  // A merge is idempotent.
     }
   }
-  co_return request.sloppy || level.verdict() == Verdict::kWon;
+  co_return request.sloppy || level.verdict() == Verdict::kWon ? RepairVerdict::kDone
+                                                               : RepairVerdict::kNotReached;
 }
 
 }  // namespace
 
-Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request) {
+Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item) {
   std::shared_ptr<const Layout> layout = node->layout;
   if (node->replica == nullptr || layout == nullptr) {
     co_return WithDetails(absl::FailedPreconditionError("a coordinator stores nothing"),
                           {.reason = "NOT_OWNER"});
   }
-  const PartitionId partition =
-      PartitionOf(RingHash(request.item.bucket, request.item.key), layout->partitions());
-  absl::StatusOr<std::optional<StoredRecord>> stored = std::nullopt;
+  const PartitionId partition = PartitionOf(RingHash(item.bucket, item.key), layout->partitions());
+  absl::StatusOr<Replica::Copy> copy = absl::UnavailableError("");
   if (layout->Owns(node->id, partition)) {
-    stored = co_await node->replica->Read(request.item);
+    copy = co_await node->replica->Read(std::move(item));
   } else {
     std::vector<NodeId> owners = layout->Owners(partition);
-    stored = co_await node->replica->ReadHints(request.item, std::move(owners));
+    copy = co_await node->replica->ReadHints(std::move(item), std::move(owners));
   }
-  if (!stored.ok()) co_return stored.status();
-  ReadReply reply{.epoch = kFirstEpoch};
-  if (!stored->has_value()) co_return reply;
+  co_return copy;
+}
+
+Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request) {
+  Item item = request.item;
+  absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(node, std::move(item));
+  if (!copy.ok()) co_return copy.status();
+  const PartitionId partition =
+      PartitionOf(RingHash(request.item.bucket, request.item.key), node->layout->partitions());
+  ReadReply reply{.epoch = copy->stamp,
+                  .closed = copy->closed,
+                  .rebuilding = node->epochs->Of(partition).rebuilding};
+  if (!copy->record.has_value()) co_return reply;
   reply.found = true;
-  const Record& record = (*stored)->record;
+  const Record& record = *copy->record;
   if (SizeOf(record) <= request.whole_up_to_bytes) {
     reply.record = Encode(record);
   } else {
@@ -231,50 +248,68 @@ GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& reco
   return answer;
 }
 
-Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline) {
-  // 1. Admit.
-  const Instant arrived = node->Now();
+namespace {
+
+// A read that is in order.
+struct Admitted {
+  PartitionId partition;
+  std::vector<NodeId> owners;
+  uint32_t required = 0;
+  VersionVector at_least;
+};
+
+absl::StatusOr<Admitted> Admit(const NodeContext& node, const GetRequest& request) {
+  if (node.layout == nullptr) {
+    return WithDetails(absl::UnavailableError(node.not_ready_reason), {.reason = "NOT_READY"});
+  }
+  if (absl::Status valid = ValidateItem(request.item, node.options.limits); !valid.ok()) {
+    return valid;
+  }
+  Admitted admitted{.partition = PartitionOf(RingHash(request.item.bucket, request.item.key),
+                                             node.layout->partitions())};
+  admitted.owners = node.layout->Owners(admitted.partition);
+  absl::StatusOr<uint32_t> required =
+      Resolve(request.r, static_cast<uint32_t>(admitted.owners.size()), "r");
+  if (!required.ok()) return required.status();
+  admitted.required = *required;
+  const bool ignores = PlantedBugs::Has(PlantedBug::kAtLeastIgnored);
+  absl::StatusOr<VersionVector> at_least =
+      node.tokens.OpenContext(request.item, ignores ? Bytes() : request.at_least);
+  if (!at_least.ok()) return at_least.status();
+  admitted.at_least = *std::move(at_least);
+  return admitted;
+}
+
+// Nullopt where what was read turned out to be stale, and is to be read again.
+Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const GetRequest& request,
+                                                       const Admitted& admitted, Instant deadline,
+                                                       Trace* trace) {
+  const Instant begun = node->Now();
   std::shared_ptr<const Layout> layout = node->layout;
-  if (layout == nullptr) {
-    co_return WithDetails(absl::UnavailableError(node->not_ready_reason), {.reason = "NOT_READY"});
-  }
-  if (absl::Status valid = ValidateItem(request.item, node->options.limits); !valid.ok()) {
-    co_return valid;
-  }
-  const PartitionId partition =
-      PartitionOf(RingHash(request.item.bucket, request.item.key), layout->partitions());
-  const std::vector<NodeId>& owners = layout->Owners(partition);
-  absl::StatusOr<uint32_t> required = Resolve(request.r, static_cast<uint32_t>(owners.size()), "r");
-  if (!required.ok()) co_return required.status();
-  if (PlantedBugs::Has(PlantedBug::kAtLeastIgnored)) request.at_least.clear();
-  absl::StatusOr<VersionVector> at_least = node->tokens.OpenContext(request.item, request.at_least);
-  if (!at_least.ok()) co_return at_least.status();
 
   // 2. Ask; 3. listen, and ask others where some fail or are silent.
-  Trace trace(request.explain, arrived);
-  const bool asks_everybody = !at_least->empty();
+  const bool asks_everybody = !admitted.at_least.empty();
   const bool asks_fallbacks =
       request.sloppy || PlantedBugs::Has(PlantedBug::kStrictReadCountsFallbacks);
   ReadQuorum quorum(
-      request.item, *required,
-      {.owners = node->peers->InAskingOrder(owners),
-       .fallbacks = asks_fallbacks ? node->FallbacksOf(partition) : std::vector<NodeId>(),
-       .others = asks_everybody ? layout->Fallbacks(partition) : std::vector<NodeId>()},
-      *std::move(at_least));
+      request.item, admitted.required,
+      {.owners = node->peers->InAskingOrder(admitted.owners),
+       .fallbacks = asks_fallbacks ? node->FallbacksOf(admitted.partition) : std::vector<NodeId>(),
+       .others = asks_everybody ? layout->Fallbacks(admitted.partition) : std::vector<NodeId>()},
+      admitted.at_least);
   Mailbox<Answered> answers(node->env.loop);
   TaskGroup local;
-  Asker asker(node, request.item, deadline, answers.sender(), &local, &trace);
+  Asker asker(node, request.item, deadline, answers.sender(), &local, trace);
   absl::Status last;
   asker.Ask(quorum.Start([node](NodeId peer) {
     return peer != node->id && node->peers->StateOf(peer) != Liveness::State::kUp;
   }));
-  const Instant silence_from = arrived + node->options.silence_max;
-  Instant patience_ends = arrived + node->hedges.Delay();
+  const Instant silence_from = begun + node->options.silence_max;
+  Instant patience_ends = begun + node->hedges.Delay();
   bool hedged = false;
   while (true) {
     if (quorum.verdict() == Verdict::kWon) break;
-    if (quorum.verdict() == Verdict::kLost &&
-        node->Now() - arrived > node->options.unreachable_max) {
+    if (quorum.verdict() == Verdict::kLost && node->Now() - begun > node->options.unreachable_max) {
       break;
     }
     std::optional<Answered> answered = co_await answers.Next(std::min(deadline, patience_ends));
@@ -302,19 +337,20 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
     node->counters.hedges += hedges.size();
     asker.Ask(hedges);
   }
-  if (!hedged) node->hedges.Ended(node->Now() - arrived);
+  if (!hedged) node->hedges.Ended(node->Now() - begun);
   if (quorum.verdict() != Verdict::kWon) {
-    co_return Unreached(*node, quorum, *required, deadline, last);
+    co_return Unreached(*node, quorum, admitted.required, deadline, last);
   }
 
   // 4. Repair.
-  const bool repaired =
-      co_await Repair(node, quorum, request, owners, *required, deadline, &trace, &local);
-  if (!repaired) {
+  const RepairVerdict repaired = co_await Repair(node, quorum, request, admitted.owners,
+                                                 admitted.required, deadline, trace, &local);
+  if (repaired == RepairVerdict::kStale) co_return std::nullopt;
+  if (repaired == RepairVerdict::kNotReached) {
     co_return WithDetails(
         absl::DeadlineExceededError(absl::StrCat("the deadline passed before what was read could "
                                                  "be made durable at ",
-                                                 *required,
+                                                 admitted.required,
                                                  " owners; ask for sloppy reads, or "
                                                  "try again when more of them answer")),
         {.reason = "REPAIR_NOT_REACHED"});
@@ -323,8 +359,26 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
   // 5. Answer.
   GetAnswer answer = AnswerOf(*node, request.item, quorum.merged(), /*values=*/true);
   answer.answers = quorum.settled();
-  if (request.explain) answer.explanation = trace.Explain(*node, partition, {});
-  co_return answer;
+  co_return std::optional<GetAnswer>(std::move(answer));
+}
+
+}  // namespace
+
+Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline) {
+  // 1. Admit.
+  Trace trace(request.explain, node->Now());
+  absl::StatusOr<Admitted> admitted = Admit(*node, request);
+  if (!admitted.ok()) co_return admitted.status();
+  while (true) {
+    absl::StatusOr<std::optional<GetAnswer>> answer =
+        co_await RunOnce(node, request, *admitted, deadline, &trace);
+    if (!answer.ok()) co_return answer.status();
+    if (!answer->has_value()) continue;
+    if (request.explain) {
+      (*answer)->explanation = trace.Explain(*node, admitted->partition, {});
+    }
+    co_return **std::move(answer);
+  }
 }
 
 }  // namespace annulus

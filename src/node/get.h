@@ -10,7 +10,10 @@ namespace annulus {
 // DEADLINE_EXCEEDED, DATA_LOSS.
 Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline);
 
-// What this node holds of an item, for a peer or for a read that runs here.
+// What this node holds of an item, with its stamp: its own copy, or where it owns none, what it
+// keeps for the owners.
+Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item);
+// The same for a peer, or for a read that runs here.
 Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request);
 
 // A record as a client may see it now; values only where they are wanted.

@@ -26,10 +26,11 @@ Task<absl::StatusOr<std::optional<ReplicateRequest>>> RequestFor(NodeContext* no
   if (hint.pointer == 0) {
     co_return ReplicateRequest{std::move(item), Encode(hint.stored.record), hint.stored.epoch};
   }
-  absl::StatusOr<std::optional<StoredRecord>> own = co_await node->replica->Read(item);
+  Item wanted = item;
+  absl::StatusOr<Replica::Copy> own = co_await node->replica->Read(std::move(wanted));
   if (!own.ok()) co_return own.status();
-  if (!own->has_value()) co_return std::nullopt;
-  co_return ReplicateRequest{std::move(item), Encode((*own)->record), kFirstEpoch};
+  if (!own->record.has_value()) co_return std::nullopt;
+  co_return ReplicateRequest{std::move(item), Encode(*own->record), own->stamp};
 }
 
 // One hint's way: sent, confirmed, removed. OK where it is gone.
@@ -39,7 +40,11 @@ Task<absl::Status> Replay(NodeContext* node, Bytes hint_key, Bytes encoded) {
   absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key->data_key);
   if (!parsed.ok()) co_return parsed.status();
   absl::StatusOr<Hint> hint = DecodeHint(encoded);
-  if (!hint.ok()) co_return hint.status();
+  if (!hint.ok()) {
+    node->replica->NoteDamage(ColumnFamily::kHint, hint_key);
+    co_return hint.status();
+  }
+  const bool points = hint->pointer != 0;
   Item item = parsed->item;
   absl::StatusOr<std::optional<ReplicateRequest>> request =
       co_await RequestFor(node, std::move(item), *std::move(hint));
@@ -49,7 +54,12 @@ Task<absl::Status> Replay(NodeContext* node, Bytes hint_key, Bytes encoded) {
     PeerResult result = co_await Await<PeerResult>([&](auto done) {
       node->peers->Call(key->target, **std::move(request), deadline, std::move(done));
     });
-    if (!result.ok()) co_return result.status();
+    // A hint of a stamp that its target refuses had been delivered, or the round that closed it
+    // would not have ended. What a pointer stands for is read again the next time.
+    const bool delivered =
+        !result.ok() && !points && DetailsOf(result.status()).reason == kReasonStaleStamp;
+    if (delivered) ++node->counters.hints_stale;
+    if (!result.ok() && !delivered) co_return result.status();
   }
   Place place{parsed->item, key->target};
   absl::Status removed = co_await node->replica->Discard(std::move(place), std::move(encoded));

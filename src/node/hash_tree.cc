@@ -35,14 +35,6 @@ std::vector<LeafRun> RunsOf(const std::vector<uint32_t>& leaves) {
   return runs;
 }
 
-absl::StatusOr<uint64_t> DigestOfEntry(const Bytes& data_key, const Bytes& value) {
-  absl::StatusOr<ParsedDataKey> key = ParseDataKey(data_key);
-  if (!key.ok()) return key.status();
-  absl::StatusOr<StoredRecord> stored = DecodeStored(value);
-  if (!stored.ok()) return stored.status();
-  return LeafDigest(key->item, *stored);
-}
-
 }  // namespace
 
 class HashTree::Watch {
@@ -70,6 +62,17 @@ class HashTree::Watch {
   std::optional<uint32_t> leaf_;  // Nullopt: all of the partition.
   bool touched_ = false;
 };
+
+absl::StatusOr<uint64_t> HashTree::DigestOfEntry(const Bytes& data_key, const Bytes& value) {
+  absl::StatusOr<ParsedDataKey> key = ParseDataKey(data_key);
+  if (!key.ok()) return key.status();
+  absl::StatusOr<StoredRecord> stored = DecodeStored(value);
+  if (!stored.ok()) {
+    on_damage_(data_key);
+    return stored.status();
+  }
+  return LeafDigest(key->item, *stored);
+}
 
 HashTree::HashTree(Env env, uint32_t partitions) : env_(env), partitions_(partitions) {}
 

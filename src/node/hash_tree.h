@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/merkle/tree.h"
 #include "env/env.h"
@@ -30,6 +31,12 @@ class HashTree {
   };
   void Begin(const Change& change, StorageBatch* batch);
   void End(const Change& change, bool committed);
+  // The partition's records and leaves were removed.
+  void Forget(PartitionId partition) { partitions_[partition.value()].root.reset(); }
+
+  // Is told the data keys of damaged records as they are met.
+  using DamageSink = absl::AnyInvocable<void(const Bytes& data_key)>;
+  void set_on_damage(DamageSink on_damage) { on_damage_ = std::move(on_damage); }
 
   // Errors of these: what the store says; DATA_LOSS where a record or leaf is damaged.
 
@@ -64,7 +71,10 @@ class HashTree {
                                              size_t entries_max);
   Task<absl::StatusOr<uint64_t>> ReadLeaf(LeafId id);
 
+  absl::StatusOr<uint64_t> DigestOfEntry(const Bytes& data_key, const Bytes& value);
+
   Env env_;
+  DamageSink on_damage_ = [](const Bytes&) {};
   std::vector<Partition> partitions_;
   absl::flat_hash_map<uint32_t, uint32_t> changing_;  // Changes under way, by leaf; not iterated.
   std::vector<Watch*> watches_;

@@ -12,8 +12,11 @@
 #include "node/get.h"
 #include "node/handoff.h"
 #include "node/identity.h"
+#include "node/lessons.h"
 #include "node/locate.h"
 #include "node/put.h"
+#include "node/reaper.h"
+#include "node/rebuild.h"
 #include "node/repair.h"
 #include "node/scan.h"
 
@@ -38,7 +41,7 @@ class Busy {
 class NodeImpl : public Node {
  public:
   NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
-           Incarnation incarnation, EventSink events)
+           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events)
       : admission_(options.admission) {
     context_ = {.env = env,
                 .options = std::move(options),
@@ -46,15 +49,17 @@ class NodeImpl : public Node {
                 .id = identity.id,
                 .incarnation = incarnation,
                 .started = env.loop->Now(),
+                .epochs = std::move(epochs),
                 .not_ready_reason = "starting",
                 .events = std::move(events)};
     context_.hedges = HedgeBudget(context_.options.silence_max);
     if (env.storage != nullptr) {
-      context_.replica =
-          std::make_unique<Replica>(env, incarnation,
-                                    Replica::Options{.partitions = context_.options.partitions,
-                                                     .limits = context_.options.limits,
-                                                     .hint_limits = context_.options.hint_limits});
+      context_.replica = std::make_unique<Replica>(
+          env, incarnation, context_.epochs.get(),
+          Replica::Options{.partitions = context_.options.partitions,
+                           .limits = context_.options.limits,
+                           .hint_limits = context_.options.hint_limits,
+                           .clock_skew_max = context_.options.clock_skew_max});
     }
     context_.peers = std::make_unique<Peers>(env, context_.id, context_.options.silence_max);
     MemberFacts own{.incarnation = incarnation,
@@ -69,8 +74,14 @@ class NodeImpl : public Node {
     if (env.storage != nullptr) {
       anti_entropy_ = std::make_unique<AntiEntropy>(&context_);
       context_.anti_entropy = anti_entropy_.get();
+      reaper_ = std::make_unique<Reaper>(&context_);
+      context_.reaper = reaper_.get();
+      rebuilder_ = std::make_unique<Rebuilder>(&context_);
+      context_.replica->set_on_damage(
+          [this](ColumnFamily family, const Bytes& key) { rebuilder_->NoteDamage(family, key); });
       flows_.Spawn(anti_entropy_->Run());
       flows_.Spawn(anti_entropy_->Scrub());
+      flows_.Spawn(rebuilder_->Run());
     }
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
@@ -130,10 +141,19 @@ class NodeImpl : public Node {
                     .id = context_.id,
                     .incarnation = context_.incarnation,
                     .uptime = context_.Now() - context_.started,
-                    .ready = context_.layout != nullptr && !draining_,
                     .sync = context_.replica == nullptr || context_.replica->Syncs()};
     if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
-    if (!view.ready) view.not_ready_reason = draining_ ? "draining" : context_.not_ready_reason;
+    view.reap = ReapState();
+    if (draining_) {
+      view.not_ready_reason = "draining";
+    } else if (context_.layout == nullptr) {
+      view.not_ready_reason = context_.not_ready_reason;
+    } else if (view.reap.untold > 0) {
+      view.not_ready_reason =
+          absl::StrCat("no other owner has told this node yet where ", view.reap.untold,
+                       " of its partitions stand; it serves them once one of each has");
+    }
+    view.ready = view.not_ready_reason.empty();
     view.counters = context_.counters;
     view.counters.overloads = admission_.refused();
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
@@ -211,7 +231,11 @@ class NodeImpl : public Node {
     }
     context_.peers->Adopt(*context_.layout, addresses);
     context_.gossip->Adopt(*context_.layout);
-    if (context_.replica != nullptr) flows_.Spawn(RunHandoff(&context_));
+    if (context_.replica != nullptr) {
+      flows_.Spawn(RunLessons(&context_));
+      flows_.Spawn(RunHandoff(&context_));
+      flows_.Spawn(reaper_->Run());
+    }
     context_.events("layout_adopted",
                     absl::StrCat("version ", context_.layout->version().value(), ", ",
                                  context_.layout->members().size(), " members"));
@@ -268,6 +292,11 @@ class NodeImpl : public Node {
     } else if (auto* keys = std::get_if<KeysRequest>(&request)) {
       absl::StatusOr<KeysReply> reply = co_await anti_entropy_->Answer(std::move(*keys));
       Finish(&done, std::move(reply));
+    } else if (const auto* epochs = std::get_if<EpochsRequest>(&request)) {
+      Finish(&done, AnswerEpochs(*epochs));
+    } else if (auto* reap = std::get_if<ReapRequest>(&request)) {
+      absl::StatusOr<ReapReply> reply = co_await reaper_->Answer(std::move(*reap));
+      Finish(&done, std::move(reply));
     } else if (const auto* hurry = std::get_if<HurryRequest>(&request)) {
       Finish(&done, anti_entropy_->Answer(*hurry));
     }
@@ -316,6 +345,30 @@ class NodeImpl : public Node {
                        {.reason = std::move(reason), .outcome = Outcome::kNotApplied});
   }
 
+  absl::StatusOr<EpochsReply> AnswerEpochs(const EpochsRequest& request) const {
+    if (request.epochs.size() != request.partitions.size()) {
+      return NotDone(absl::InvalidArgumentError("epochs are those of the partitions"), "MALFORMED");
+    }
+    for (PartitionId partition : request.partitions) {
+      if (partition.value() >= context_.layout->partitions()) {
+        return NotDone(absl::InvalidArgumentError("no such partition"), "MALFORMED");
+      }
+      if (request.wants_round && context_.Owns(partition)) reaper_->WantRound(partition);
+    }
+    return TellEpochs(context_, request);
+  }
+
+  ReapView ReapState() const {
+    if (context_.replica == nullptr) return {};
+    ReapView view = reaper_->view();
+    view.rebuilding = rebuilder_->rebuilding();
+    for (uint32_t p = 0; context_.layout != nullptr && p < context_.layout->partitions(); ++p) {
+      const PartitionId partition(p);
+      view.untold += context_.Owns(partition) && !context_.epochs->Serves(partition);
+    }
+    return view;
+  }
+
   // Own copies go to the owners, hints for an owner to anybody else.
   absl::StatusOr<NodeId> HintTarget(const ReplicateRequest& request) const {
     const PartitionId partition =
@@ -340,7 +393,10 @@ class NodeImpl : public Node {
   }
 
   NodeContext context_;
-  std::unique_ptr<AntiEntropy> anti_entropy_;  // Null in a coordinator.
+  // Null in a coordinator.
+  std::unique_ptr<AntiEntropy> anti_entropy_;
+  std::unique_ptr<Reaper> reaper_;
+  std::unique_ptr<Rebuilder> rebuilder_;
   bool draining_ = false;
   size_t busy_ = 0;
   Admission admission_;
@@ -381,6 +437,7 @@ Task<absl::StatusOr<std::unique_ptr<Node>>> Node::Start(Env env, NodeOptions opt
   if (!tokens.ok()) co_return tokens.status();
   const Incarnation incarnation(env.random->Next());
   Identity identity{.id = NodeId(env.random->Next())};
+  std::unique_ptr<Epochs> epochs;
   if (env.storage != nullptr) {
     absl::StatusOr<Identity> loaded = co_await LoadIdentity(env, options.cluster, options.name);
     if (!loaded.ok()) co_return loaded.status();
@@ -390,10 +447,13 @@ Task<absl::StatusOr<std::unique_ptr<Node>>> Node::Start(Env env, NodeOptions opt
           "the cluster has ", identity.layout->partitions(), " partitions for life, not ",
           options.partitions, "; set partitions to that number"));
     }
+    epochs = std::make_unique<Epochs>(env, options.partitions);
+    absl::Status read = co_await epochs->Load();
+    if (!read.ok()) co_return read;
   }
   std::unique_ptr<Node> node =
       std::make_unique<NodeImpl>(env, std::move(options), *std::move(tokens), std::move(identity),
-                                 incarnation, std::move(events));
+                                 incarnation, std::move(epochs), std::move(events));
   co_return node;
 }
 

@@ -56,6 +56,10 @@ struct NodeOptions {
   uint64_t repair_bytes_per_second = 16 << 20;
   // In what time every leaf is compared with its data once.
   Duration scrub_interval = 7 * 24h;
+  // How often an owner looks for tombstones, and values long expired, that may be deleted for good.
+  Duration reap_interval = 60s;
+  // How far the members' wall clocks may be apart: so much longer an expired value is kept.
+  Duration clock_skew_max = 10min;
   // How often a node looks whether a member that it keeps hints for is back.
   Duration handoff_interval = 1s;
   // Records up to this size are sent whole by each replica that is asked.

@@ -7,6 +7,7 @@
 #include "base/planted.h"
 #include "core/quorum/write_quorum.h"
 #include "core/ring/ring.h"
+#include "node/get.h"
 #include "node/trace.h"
 #include "task/mailbox.h"
 
@@ -51,7 +52,8 @@ Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
 // Sends the minted record to the other owners, again and again while they say nothing, and to
 // fallbacks where it is told to. Telling twice is harmless: a merge is idempotent, and a node
 // counts once. What an owner has not confirmed when the write is over becomes a hint at the minter,
-// as soon as its last message is known to have failed.
+// as soon as its last message is known to have failed. Whoever refuses the stamp, since a round of
+// reaping has closed it meanwhile, is sent what is read here again (DESIGN section 6, step 4).
 class Replication : public std::enable_shared_from_this<Replication> {
  public:
   Replication(NodeContext* node, const ForwardRequest& request, const std::vector<NodeId>& owners,
@@ -59,7 +61,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
       : node_(node),
         item_(request.item),
         record_(std::move(minted.record)),
-        epoch_(minted.epoch),
+        stamp_(minted.stamp),
         deadline_(deadline),
         acks_(std::move(acks)),
         trace_(trace->weak()) {
@@ -134,7 +136,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
     ++target->under_way;
     target->again_at = node_->Now() + patience;
     const size_t hop = Trace::Asked(trace_, target->owner, Hop::Kind::kReplicate, node_->Now());
-    node_->peers->Call(target->owner, ReplicateRequest{item_, record_, epoch_}, deadline_,
+    node_->peers->Call(target->owner, ReplicateRequest{item_, record_, stamp_}, deadline_,
                        [self = shared_from_this(), owner = target->owner, hop](PeerResult result) {
                          self->OwnerAnswered(owner, hop, result);
                        });
@@ -144,6 +146,15 @@ class Replication : public std::enable_shared_from_this<Replication> {
     Trace::Answered(trace_, hop, result.status(), node_->Now());
     Target* target = Find(owner);
     --target->under_way;
+    if (!over_ && IsStale(result)) {
+      ++target->under_way;
+      node_->background->Spawn(ReadAgain(shared_from_this(), [this, target] {
+        --target->under_way;
+        if (!over_) SendToOwner(target);
+        if (over_) KeepHintIfMissed(target);
+      }));
+      return;
+    }
     if (!over_) {
       const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
       acks_.Deliver({owner, result.status(), durable});
@@ -155,26 +166,48 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void SendToFallback(const WriteQuorum::Send& send) {
     const size_t hop = Trace::Asked(trace_, send.node, Hop::Kind::kHint, node_->Now());
-    node_->peers->Call(
-        send.node, ReplicateRequest{item_, record_, epoch_, send.hint_for}, deadline_,
-        [acks = acks_, fallback = send.node, hop, trace = trace_,
-         loop = node_->env.loop](PeerResult result) {
-          Trace::Answered(trace, hop, result.status(), loop->Now());
-          const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
-          acks.Deliver({fallback, result.status(), durable});
-        });
+    node_->peers->Call(send.node, ReplicateRequest{item_, record_, stamp_, send.hint_for},
+                       deadline_, [self = shared_from_this(), send, hop](PeerResult result) {
+                         self->FallbackAnswered(send, hop, result);
+                       });
+  }
+
+  void FallbackAnswered(const WriteQuorum::Send& send, size_t hop, const PeerResult& result) {
+    Trace::Answered(trace_, hop, result.status(), node_->Now());
+    if (!over_ && IsStale(result)) {
+      node_->background->Spawn(ReadAgain(shared_from_this(), [this, send] {
+        if (!over_) SendToFallback(send);
+      }));
+      return;
+    }
+    const bool durable = result.ok() && std::get<ReplicateReply>(*result).durable;
+    acks_.Deliver({send.node, result.status(), durable});
+  }
+
+  static bool IsStale(const PeerResult& result) {
+    return !result.ok() && DetailsOf(result.status()).reason == kReasonStaleStamp;
+  }
+
+  // Reads what this node holds of the item now, with its stamp, before `then` runs.
+  static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
+    absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
+    if (copy.ok() && copy->record.has_value()) {
+      self->record_ = Encode(*copy->record);
+      self->stamp_ = copy->stamp;
+    }
+    then();
   }
 
   void KeepHintIfMissed(Target* target) {
     if (target->settled || target->under_way > 0) return;
     target->settled = true;
-    node_->background->Spawn(KeepHint(node_, {item_, target->owner}, record_, epoch_));
+    node_->background->Spawn(KeepHint(node_, {item_, target->owner}, record_, stamp_));
   }
 
   NodeContext* node_;
   Item item_;
   Bytes record_;
-  Epoch epoch_;
+  Epoch stamp_;
   Instant deadline_;
   Mailbox<Ack>::Sender acks_;
   std::weak_ptr<Trace::Log> trace_;
@@ -419,17 +452,18 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   absl::Status last = absl::UnavailableError("no owner of the key could be reached");
   // True from the first send that is not known to have failed: from then on it may be applied.
   bool may_be_applied = false;
-  // Some minter's verdict, which others would only repeat. Who is silent may have applied the write
-  // all the same, and is not waited for much longer.
+  // What one minter forbids, the next one forbids too: nobody else is asked. Those that were asked
+  // before get their chance to say that they have applied it.
   std::optional<absl::Status> verdict;
   int under_way = 0;
   size_t next = 0;
   const Instant started = node->Now();
-  const Instant reached_by = started + node->options.unreachable_max;
   Instant patience_ends = started;
 
   while (node->Now() < deadline) {
-    if (next < minters.size() && (under_way == 0 || node->Now() >= patience_ends)) {
+    if (verdict.has_value() && (under_way == 0 || node->Now() >= patience_ends)) break;
+    const bool asks = !verdict.has_value() && next < minters.size();
+    if (asks && (under_way == 0 || node->Now() >= patience_ends)) {
       const NodeId minter = minters[next++];
       ++under_way;
       patience_ends = node->Now() + node->options.silence_max;
@@ -446,16 +480,12 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
                         });
     }
     const bool round_over = next == minters.size() && under_way == 0;
-    if ((round_over || verdict.has_value()) && node->Now() >= reached_by) break;
-    Instant wait_until = deadline;
-    if (round_over) {
-      wait_until = node->Now() + node->options.silence_max;
-    } else if (next < minters.size()) {
-      wait_until = patience_ends;
-    } else if (verdict.has_value()) {
-      wait_until = reached_by;
-    }
-    wait_until = std::min(deadline, wait_until);
+    if (round_over && node->Now() - started > node->options.unreachable_max) break;
+    const Instant wait_until =
+        round_over
+            ? std::min(deadline, node->Now() + node->options.silence_max)
+            : (verdict.has_value() || next < minters.size() ? std::min(deadline, patience_ends)
+                                                            : deadline);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
@@ -468,21 +498,23 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     --under_way;
     if (reply->result.ok()) co_return std::get<ForwardReply>(*std::move(reply->result));
     last = reply->result.status();
-    if (IsVerdict(last)) verdict = last;
     const ErrorDetails details = DetailsOf(last);
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
-      if (IsVerdict(last) && under_way == 0 && !may_be_applied) co_return last;
+      if (IsVerdict(last)) {
+        verdict = last;
+        patience_ends = node->Now() + node->options.silence_max;
+      }
     } else {
       may_be_applied = true;
     }
   }
 
-  if (verdict.has_value()) last = *std::move(verdict);
+  if (verdict.has_value()) last = *verdict;
   const ErrorDetails details = DetailsOf(last);
   const bool unknown =
       (may_be_applied || under_way > 0) && !PlantedBugs::Has(PlantedBug::kUnknownIsNotApplied);
   const Outcome outcome = unknown ? Outcome::kUnknown : Outcome::kNotApplied;
-  if (node->Now() >= deadline) {
+  if (!verdict.has_value() && node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
         under_way > 0 ? "the deadline passed before a node that can mint the write answered"
                       : absl::StrCat("the deadline passed; last error: ", last.message()));

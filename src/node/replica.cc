@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/planted.h"
 #include "core/error.h"
+#include "core/reap/dead.h"
 #include "core/ring/ring.h"
 #include "task/await.h"
 #include "task/mailbox.h"
@@ -47,22 +48,29 @@ bool MakeRecord(Hint* hint, bool counted) {
   return changed;
 }
 
-// A stamp never rises: what is merged into a hint has the lower one from then on. Of an own copy,
-// the stamp is the partition's epoch at its last change.
-bool MergeInto(StoredRecord* stored, const Record& record, Epoch stamp, bool is_hint) {
+// Returns whether *into changed.
+bool MergeOrOverwrite(Record* into, const Record& record) {
+  if (!PlantedBugs::Has(PlantedBug::kReplicaOverwrites)) return Merge(into, record);
+  const bool changed = !SameVersions(*into, record);
+  *into = record;
+  return changed;
+}
+
+// A stamp never rises: what is merged into a hint has the lower one from then on.
+bool MergeIntoHint(StoredRecord* stored, const Record& record, Epoch stamp) {
   const bool was_empty = stored->record == Record();
-  bool changed;
-  if (PlantedBugs::Has(PlantedBug::kReplicaOverwrites)) {
-    changed = !SameVersions(stored->record, record);
-    stored->record = record;
-  } else {
-    changed = Merge(&stored->record, record);
-  }
-  if (is_hint && (was_empty || stamp < stored->epoch)) {
+  bool changed = MergeOrOverwrite(&stored->record, record);
+  const bool rises = PlantedBugs::Has(PlantedBug::kStampRises);
+  if (was_empty || (rises ? stamp > stored->epoch : stamp < stored->epoch)) {
     changed |= stored->epoch != stamp;
     stored->epoch = stamp;
   }
   return changed;
+}
+
+absl::Status NotEligible() {
+  return NotApplied(absl::FailedPreconditionError("the copy is not what the round is about"),
+                    "NOT_ELIGIBLE");
 }
 
 absl::Status HintsFull(std::string why) {
@@ -84,12 +92,33 @@ struct Replica::Change {
   struct Discard {
     Bytes encoded;
   };
-  std::variant<Mint, Merge, Point, Discard> what;
+  struct DropDamaged {};
+  struct Mark {
+    uint64_t digest = 0;
+    Epoch epoch;
+  };
+  struct Unmark {};
+  struct Reap {
+    Epoch epoch;
+  };
+  std::variant<Mint, Merge, Point, Discard, DropDamaged, Mark, Unmark, Reap> what;
   Instant deadline = kForever;                              // Of a mint.
   absl::AnyInvocable<void(absl::StatusOr<Minted>)> minted;  // The same.
   DurableDone durable;
 
   bool IsMint() const { return std::holds_alternative<Mint>(what); }
+  bool IsDrop() const { return std::holds_alternative<DropDamaged>(what); }
+};
+
+// What a copy leaves beside its record: its part of a leaf, and its places in the indexes.
+struct Replica::Traces {
+  uint64_t digest = 0;
+  std::optional<WallTime> dies_at;
+  bool marked = false;
+
+  static Traces Of(const Item& item, const StoredRecord& stored) {
+    return {LeafDigest(item, stored), DiesAt(stored.record), stored.marked};
+  }
 };
 
 // An own copy is held in memory as the record of a hint for nobody: what differs is how it is
@@ -98,21 +127,28 @@ struct Replica::Latch {
   Place place;
   ColumnFamily family;
   Bytes key;
+  PartitionId partition;
   size_t hint_bytes = 0;  // Of the hint as it is stored, key included; 0 where there is none.
   std::vector<std::unique_ptr<Change>> waiting;
 
   bool IsHint() const { return place.hint_for != NodeId(); }
 };
 
-Replica::Replica(Env env, Incarnation incarnation, Options options)
+Replica::Replica(Env env, Incarnation incarnation, Epochs* epochs, Options options)
     : env_(env),
       options_(options),
+      epochs_(epochs),
       tree_(env, options.partitions),
       minting_(incarnation),
-      hints_(options.hint_limits) {}
+      hints_(options.hint_limits) {
+  tree_.set_on_damage([this](const Bytes& data_key) { NoteDamage(ColumnFamily::kData, data_key); });
+}
 
 Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Place place, Mint mint, Instant deadline,
                                                          DurableDone durable) {
+  if (absl::Status serves = epochs_->CheckServes(PartitionOf(place.item)); !serves.ok()) {
+    co_return serves;
+  }
   if (absl::Status admitted = AdmitHint(place, mint.value.size()); !admitted.ok()) {
     co_return admitted;
   }
@@ -131,6 +167,9 @@ Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Place place, Mint mint,
 }
 
 Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
+  if (absl::Status serves = epochs_->CheckServes(PartitionOf(place.item)); !serves.ok()) {
+    co_return serves;
+  }
   if (absl::Status admitted = AdmitHint(place, merging.record.size()); !admitted.ok()) {
     co_return admitted;
   }
@@ -138,10 +177,7 @@ Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
   if (!record.ok()) co_return record.status();
   auto change = std::make_unique<Change>();
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
-  absl::Status status = co_await Await<absl::Status>([&](auto done) {
-    change->durable = std::move(done);
-    Enqueue(place, std::move(change));
-  });
+  absl::Status status = co_await Run(std::move(place), std::move(change));
   co_return status;
 }
 
@@ -149,32 +185,38 @@ Task<absl::Status> Replica::Point(Place place) {
   if (absl::Status admitted = AdmitHint(place, 0); !admitted.ok()) co_return admitted;
   auto change = std::make_unique<Change>();
   change->what = Change::Point{env_.random->Next() | 1};
-  absl::Status status = co_await Await<absl::Status>([&](auto done) {
-    change->durable = std::move(done);
-    Enqueue(place, std::move(change));
-  });
+  absl::Status status = co_await Run(std::move(place), std::move(change));
   co_return status;
 }
 
 Task<absl::Status> Replica::Discard(Place place, Bytes encoded) {
   auto change = std::make_unique<Change>();
   change->what = Change::Discard{std::move(encoded)};
-  absl::Status status = co_await Await<absl::Status>([&](auto done) {
-    change->durable = std::move(done);
-    Enqueue(place, std::move(change));
-  });
+  absl::Status status = co_await Run(std::move(place), std::move(change));
   co_return status;
 }
 
-Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::Read(Item item) {
-  auto loaded = co_await Load(DataKey(item, options_.partitions));
-  co_return loaded;
+Task<absl::StatusOr<Replica::Copy>> Replica::Read(Item item) {
+  const Bytes key = DataKey(item, options_.partitions);
+  const PartitionId partition = LeafOf(key).partition;
+  if (absl::Status serves = epochs_->CheckServes(partition); !serves.ok()) co_return serves;
+  Copy copy{.stamp = epochs_->Of(partition).current};
+  Bytes data_key = key;
+  absl::StatusOr<std::optional<StoredRecord>> stored = co_await Load(std::move(data_key));
+  if (!stored.ok()) co_return stored.status();
+  copy.closed = epochs_->Of(partition).closed;
+  if (stored->has_value()) {
+    copy.leaf_digest = LeafDigest(item, **stored);
+    copy.record = std::move((*stored)->record);
+  }
+  co_return copy;
 }
 
-Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::ReadHints(Item item,
-                                                                     std::vector<NodeId> targets) {
+Task<absl::StatusOr<Replica::Copy>> Replica::ReadHints(Item item, std::vector<NodeId> targets) {
   const Bytes data_key = DataKey(item, options_.partitions);
-  std::optional<StoredRecord> merged;
+  const PartitionId partition = LeafOf(data_key).partition;
+  if (absl::Status serves = epochs_->CheckServes(partition); !serves.ok()) co_return serves;
+  Copy merged{.stamp = epochs_->Of(partition).current};
   for (NodeId target : targets) {
     if (hints_counted_ && hints_.AccountOf(target).entries == 0) continue;
     Bytes key = HintKey(target, data_key);
@@ -182,11 +224,94 @@ Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::ReadHints(Item item,
     if (!hint.ok()) co_return hint.status();
     if (!hint->has_value() || (*hint)->pointer != 0) continue;
     const StoredRecord& stored = (*hint)->stored;
-    if (!merged.has_value()) merged = StoredRecord{.epoch = stored.epoch};
-    Merge(&merged->record, stored.record);
-    merged->epoch = std::min(merged->epoch, stored.epoch);
+    if (!merged.record.has_value()) merged.record = Record();
+    Merge(&*merged.record, stored.record);
+    merged.stamp = std::min(merged.stamp, stored.epoch);
   }
   co_return merged;
+}
+
+Task<absl::StatusOr<bool>> Replica::IsEligible(Bytes data_key, uint64_t digest) {
+  absl::StatusOr<ParsedDataKey> key = ParseDataKey(data_key);
+  if (!key.ok()) co_return key.status();
+  absl::StatusOr<std::optional<StoredRecord>> stored = co_await Load(std::move(data_key));
+  if (!stored.ok()) co_return stored.status();
+  const StoredRecord copy = std::move(*stored).value_or(StoredRecord());
+  if (PlantedBugs::Has(PlantedBug::kReapUnequal)) co_return true;
+  co_return LeafDigest(key->item, copy) ==
+      digest&& annulus::IsEligible(copy, epochs_->Of(key->partition), env_.clock->Wall(),
+                                   options_.clock_skew_max);
+}
+
+Task<absl::Status> Replica::Mark(Bytes data_key, uint64_t digest, Epoch epoch) {
+  absl::Status status = co_await RunAt(std::move(data_key), Change::Mark{digest, epoch});
+  co_return status;
+}
+
+Task<absl::Status> Replica::Unmark(Bytes data_key) {
+  absl::Status status = co_await RunAt(std::move(data_key), Change::Unmark{});
+  co_return status;
+}
+
+Task<absl::Status> Replica::Reap(Bytes data_key, Epoch epoch) {
+  absl::Status status = co_await RunAt(std::move(data_key), Change::Reap{epoch});
+  co_return status;
+}
+
+template <class What>
+Task<absl::Status> Replica::RunAt(Bytes data_key, What what) {
+  absl::StatusOr<ParsedDataKey> key = ParseDataKey(data_key);
+  if (!key.ok()) co_return key.status();
+  auto change = std::make_unique<Change>();
+  change->what = std::move(what);
+  Place place{std::move(key->item), NodeId()};
+  absl::Status status = co_await Run(std::move(place), std::move(change));
+  co_return status;
+}
+
+Task<absl::Status> Replica::DropDamaged(ColumnFamily family, Bytes key) {
+  Place place;
+  Bytes data_key = std::move(key);
+  if (family == ColumnFamily::kHint) {
+    absl::StatusOr<ParsedHintKey> hint = ParseHintKey(data_key);
+    if (!hint.ok()) co_return hint.status();
+    place.hint_for = hint->target;
+    data_key = std::move(hint->data_key);
+  }
+  absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
+  if (!parsed.ok()) co_return parsed.status();
+  place.item = std::move(parsed->item);
+  const bool own = place.hint_for == NodeId();
+  auto change = std::make_unique<Change>();
+  change->what = Change::DropDamaged{};
+  absl::Status dropped = co_await Run(std::move(place), std::move(change));
+  if (!dropped.ok() || !own) co_return dropped;
+  // What it contributed to its leaf is not known any more.
+  const LeafId leaf = LeafOf(data_key);
+  absl::StatusOr<bool> wrong = co_await tree_.Recompute(leaf);
+  co_return wrong.status();
+}
+
+StorageBatch Replica::RemovalOf(PartitionId partition) {
+  StorageBatch batch;
+  const auto remove = [&](ColumnFamily family, KeyRange range) {
+    batch.push_back({.family = family, .key = std::move(range.begin), .end = std::move(range.end)});
+  };
+  remove(ColumnFamily::kData, PartitionRange(partition));
+  remove(ColumnFamily::kTree, TreeRange(partition));
+  remove(ColumnFamily::kMeta, DyingRange(partition));
+  remove(ColumnFamily::kMeta, MarkRange(partition));
+  return batch;
+}
+
+void Replica::NoteDamage(ColumnFamily family, const Bytes& key) { on_damage_(family, key); }
+
+Task<absl::Status> Replica::Run(Place place, std::unique_ptr<Change> change) {
+  absl::Status status = co_await Await<absl::Status>([&](auto done) {
+    change->durable = std::move(done);
+    Enqueue(place, std::move(change));
+  });
+  co_return status;
 }
 
 Task<absl::Status> Replica::CountHints() {
@@ -232,12 +357,14 @@ void Replica::Enqueue(const Place& place, std::unique_ptr<Change> change) {
   const bool own = place.hint_for == NodeId();
   const ColumnFamily family = own ? ColumnFamily::kData : ColumnFamily::kHint;
   Bytes key = DataKey(place.item, options_.partitions);
+  const PartitionId partition = LeafOf(key).partition;
   if (!own) key = HintKey(place.hint_for, key);
   auto [slot, is_new] = latches_.try_emplace(std::make_pair(family, key));
   if (is_new) {
     slot->second = std::make_shared<Latch>();
     slot->second->place = place;
     slot->second->family = family;
+    slot->second->partition = partition;
     slot->second->key = std::move(key);
   }
   std::shared_ptr<Latch> latch = slot->second;
@@ -252,8 +379,14 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
       absl::StatusOr<Hint> held = co_await LoadHeld(latch);
       if (!held.ok()) {
         std::vector<std::unique_ptr<Change>> failed = std::exchange(latch->waiting, {});
+        absl::Status dropped = held.status();
+        const bool drops = std::any_of(failed.begin(), failed.end(),
+                                       [](const auto& change) { return change->IsDrop(); });
+        if (drops && absl::IsDataLoss(dropped)) dropped = co_await CommitDrop(latch);
         for (auto& change : failed) {
-          if (change->IsMint()) {
+          if (change->IsDrop()) {
+            change->durable(dropped);
+          } else if (change->IsMint()) {
             change->minted(WithDetails(held.status(), {.outcome = Outcome::kNotApplied}));
           } else {
             change->durable(held.status());
@@ -265,9 +398,9 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
     }
 
     std::vector<std::unique_ptr<Change>> batch = std::exchange(latch->waiting, {});
-    const uint64_t digest_before =
-        latch->IsHint() ? 0 : LeafDigest(latch->place.item, known->stored);
-    const bool changed = Apply(latch->IsHint(), &*known, &batch);
+    Traces before;
+    if (!latch->IsHint()) before = Traces::Of(latch->place.item, known->stored);
+    const bool changed = Apply(*latch, &*known, &batch);
     if (PlantedBugs::Has(PlantedBug::kAckBeforeSync) ||
         (latch->IsHint() && PlantedBugs::Has(PlantedBug::kHintAcknowledgedEarly))) {
       for (auto& change : batch) std::exchange(change->durable, [](absl::Status) {})({});
@@ -277,7 +410,7 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
       if (latch->IsHint()) {
         committed = co_await CommitHint(latch, &*known);
       } else {
-        committed = co_await CommitOwn(latch, &known->stored, digest_before);
+        committed = co_await CommitOwn(latch, &known->stored, before);
       }
     }
     if (!committed.ok()) {
@@ -292,11 +425,24 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
 }
 
 Task<absl::Status> Replica::CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
-                                      uint64_t digest_before) {
+                                      Traces before) {
+  const Traces after = Traces::Of(latch->place.item, *stored);
   StorageBatch writes;
-  writes.push_back({latch->family, latch->key, Encode(*stored)});
-  const HashTree::Change leaf{LeafOf(latch->key),
-                              digest_before ^ LeafDigest(latch->place.item, *stored)};
+  const bool gone = *stored == StoredRecord{.epoch = stored->epoch};
+  std::optional<Bytes> value;
+  if (!gone) value = Encode(*stored);
+  writes.push_back({latch->family, latch->key, std::move(value)});
+  if (before.dies_at != after.dies_at) {
+    std::optional<Bytes> entry;
+    if (after.dies_at.has_value()) entry = EncodeDiesAt(*after.dies_at);
+    writes.push_back({ColumnFamily::kMeta, DyingKey(latch->key), std::move(entry)});
+  }
+  if (before.marked != after.marked) {
+    std::optional<Bytes> entry;
+    if (after.marked) entry.emplace();
+    writes.push_back({ColumnFamily::kMeta, MarkKey(latch->key), std::move(entry)});
+  }
+  const HashTree::Change leaf{LeafOf(latch->key), before.digest ^ after.digest};
   tree_.Begin(leaf, &writes);
   absl::Status committed = co_await Await<absl::Status>(
       [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
@@ -318,8 +464,73 @@ Task<absl::Status> Replica::CommitHint(std::shared_ptr<Latch> latch, const Hint*
   co_return committed;
 }
 
-bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change>>* batch) {
+Task<absl::Status> Replica::CommitDrop(std::shared_ptr<Latch> latch) {
+  StorageBatch writes;
+  writes.push_back({latch->family, latch->key, std::nullopt});
+  size_t bytes = 0;
+  if (latch->IsHint()) {
+    using Found = absl::StatusOr<std::optional<Bytes>>;
+    Bytes key = latch->key;
+    Found value = co_await Await<Found>([&](auto done) {
+      env_.storage->Read(ColumnFamily::kHint, std::move(key), std::move(done));
+    });
+    if (value.ok() && value->has_value()) bytes = latch->key.size() + (*value)->size();
+  } else {
+    writes.push_back({ColumnFamily::kMeta, DyingKey(latch->key), std::nullopt});
+    writes.push_back({ColumnFamily::kMeta, MarkKey(latch->key), std::nullopt});
+  }
+  absl::Status committed = co_await Await<absl::Status>(
+      [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
+  if (committed.ok() && bytes > 0) hints_.Changed(latch->place.hint_for, bytes, 0);
+  co_return committed;
+}
+
+// A step of a round; OK where it is so once the batch is durable.
+absl::Status Replica::RunStep(Change* change, StoredRecord* stored, const Latch& latch,
+                              bool* changed) {
+  const PartitionEpochs& epochs = epochs_->Of(latch.partition);
+  const auto is_eligible = [&](uint64_t digest) {
+    return LeafDigest(latch.place.item, *stored) == digest &&
+           annulus::IsEligible(*stored, epochs, env_.clock->Wall(), options_.clock_skew_max);
+  };
+  if (const auto* mark = std::get_if<Change::Mark>(&change->what)) {
+    const bool closed =
+        epochs.current == mark->epoch &&
+        (epochs.closed == mark->epoch || PlantedBugs::Has(PlantedBug::kMarkWithoutClose));
+    if (!closed || !is_eligible(mark->digest)) {
+      if (closed && PlantedBugs::Has(PlantedBug::kReapUnequal)) return absl::OkStatus();
+      return NotEligible();
+    }
+    stored->marked = true;
+    *changed = true;
+  } else if (std::holds_alternative<Change::Unmark>(change->what)) {
+    if (!stored->marked) return absl::OkStatus();
+    stored->marked = false;
+    stored->epoch = epochs.current;
+    *changed = true;
+  } else if (const auto* reap = std::get_if<Change::Reap>(&change->what)) {
+    const bool may = stored->marked || (PlantedBugs::Has(PlantedBug::kDeleteWithoutMark) &&
+                                        is_eligible(LeafDigest(latch.place.item, *stored)));
+    if (!may || epochs.current != reap->epoch) return NotEligible();
+    // The note goes too: a name that was used for dots which nobody remembers is never used again.
+    const std::optional<MintNote> note = stored->note;
+    *stored = StoredRecord();
+    if (PlantedBugs::Has(PlantedBug::kReapKeepsActor)) stored->note = note;
+    *changed = true;
+  }
+  return absl::OkStatus();
+}
+
+bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<Change>>* batch) {
+  const bool is_hint = latch.IsHint();
+  const Epoch current = epochs_->Of(latch.partition).current;
   bool changed = false;
+  // An own copy was changed, or sent what it has by somebody who has not marked it.
+  const auto touch = [&] {
+    held->stored.epoch = current;
+    if (!PlantedBugs::Has(PlantedBug::kChangeKeepsMark)) held->stored.marked = false;
+    changed = true;
+  };
   std::vector<std::pair<Change*, MintResult>> made;
   std::vector<std::unique_ptr<Change>> kept;
   for (std::unique_ptr<Change>& change : *batch) {
@@ -328,6 +539,7 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
         change->minted(TooLate());
         continue;
       }
+      if (is_hint && held->stored.record == Record()) held->stored.epoch = current;
       MintResult result = annulus::ApplyMint(&held->stored, std::move(*mint), minting_,
                                              options_.limits, env_.random);
       if (result.verdict == MintVerdict::kTooManySiblings ||
@@ -335,17 +547,28 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
         change->minted(RefusalOf(result.verdict, options_.limits));
         continue;
       }
-      changed |= result.verdict == MintVerdict::kMinted;
-      if (is_hint) changed |= MakeRecord(held, /*counted=*/true);
+      const bool minted = result.verdict == MintVerdict::kMinted;
+      if (!is_hint && (minted || held->stored.marked)) touch();
+      if (is_hint) changed |= MakeRecord(held, /*counted=*/true) || minted;
       made.emplace_back(change.get(), std::move(result));
     } else if (auto* merge = std::get_if<Change::Merge>(&change->what)) {
-      changed |= MergeInto(&held->stored, merge->record, merge->stamp, is_hint);
+      // Here and not sooner: what is taken now reaches the disk before a close that comes later.
+      if (absl::Status in_time = epochs_->CheckStamp(latch.partition, merge->stamp);
+          !in_time.ok()) {
+        change->durable(in_time);
+        continue;
+      }
+      if (is_hint) {
+        changed |= MergeIntoHint(&held->stored, merge->record, merge->stamp);
+        changed |= MakeRecord(held, merge->counted);
+      } else if (MergeOrOverwrite(&held->stored.record, merge->record) || held->stored.marked) {
+        touch();
+      }
       std::vector<Sibling>& siblings = held->stored.record.siblings;
       if (PlantedBugs::Has(PlantedBug::kLimitCutsMerges) &&
           siblings.size() > options_.limits.siblings_max) {
         siblings.resize(options_.limits.siblings_max);
       }
-      if (is_hint) changed |= MakeRecord(held, merge->counted);
     } else if (const auto* point = std::get_if<Change::Point>(&change->what)) {
       if (held->stored.record == Record()) {
         held->pointer = point->serial;
@@ -356,11 +579,14 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
         *held = Hint();
         changed = true;
       }
+    } else if (absl::Status done = RunStep(change.get(), &held->stored, latch, &changed);
+               !done.ok()) {
+      change->durable(done);
+      continue;
     }
     kept.push_back(std::move(change));
   }
   *batch = std::move(kept);
-  if (changed && !is_hint) held->stored.epoch = kFirstEpoch;
 
   // The peers are told now, while the disk works: the record as it stands after the whole batch.
   if (made.empty()) return changed;
@@ -374,32 +600,37 @@ bool Replica::Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change
       }
       encoded = Encode(alone);
     }
-    change->minted(Minted{std::move(result), encoded, held->stored.epoch, siblings});
+    change->minted(
+        Minted{std::move(result), encoded, is_hint ? held->stored.epoch : current, siblings});
   }
   return changed;
 }
 
 Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::Load(Bytes data_key) {
   using Found = absl::StatusOr<std::optional<Bytes>>;
-  Found bytes = co_await Await<Found>([&](auto done) {
-    env_.storage->Read(ColumnFamily::kData, std::move(data_key), std::move(done));
-  });
+  Found bytes = co_await Await<Found>(
+      [&](auto done) { env_.storage->Read(ColumnFamily::kData, data_key, std::move(done)); });
   if (!bytes.ok()) co_return bytes.status();
   if (!bytes->has_value()) co_return std::nullopt;
   absl::StatusOr<StoredRecord> stored = DecodeStored(**bytes);
-  if (!stored.ok()) co_return stored.status();
+  if (!stored.ok()) {
+    NoteDamage(ColumnFamily::kData, data_key);
+    co_return stored.status();
+  }
   co_return std::optional<StoredRecord>(*std::move(stored));
 }
 
 Task<absl::StatusOr<std::optional<Hint>>> Replica::LoadHint(Bytes hint_key) {
   using Found = absl::StatusOr<std::optional<Bytes>>;
-  Found bytes = co_await Await<Found>([&](auto done) {
-    env_.storage->Read(ColumnFamily::kHint, std::move(hint_key), std::move(done));
-  });
+  Found bytes = co_await Await<Found>(
+      [&](auto done) { env_.storage->Read(ColumnFamily::kHint, hint_key, std::move(done)); });
   if (!bytes.ok()) co_return bytes.status();
   if (!bytes->has_value()) co_return std::nullopt;
   absl::StatusOr<Hint> hint = DecodeHint(**bytes);
-  if (!hint.ok()) co_return hint.status();
+  if (!hint.ok()) {
+    NoteDamage(ColumnFamily::kHint, hint_key);
+    co_return hint.status();
+  }
   co_return std::optional<Hint>(*std::move(hint));
 }
 

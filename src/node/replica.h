@@ -8,8 +8,10 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/hint/hint.h"
+#include "core/ring/ring.h"
 #include "core/version/stored.h"
 #include "env/env.h"
+#include "node/epochs.h"
 #include "node/hash_tree.h"
 #include "task/spawn.h"
 #include "task/task.h"
@@ -33,22 +35,27 @@ struct Place {
 //                  └ a's record goes to the peers   └ b's record goes, c is answered when durable
 //                    before the commit is durable
 //
-// REQUIRES: all calls on the loop's thread; outlived by the Env.
+// In a partition of which this node was not told the epochs, all ends as UNAVAILABLE (NOT_TOLD).
+// Records whose stamp is too low are refused as FAILED_PRECONDITION (STALE_STAMP). A copy whose
+// bytes are damaged is DATA_LOSS, and told to `on_damage`.
+//
+// REQUIRES: all calls on the loop's thread; outlived by the Env and the epochs.
 class Replica {
  public:
   struct Options {
     uint32_t partitions = 256;
     Limits limits;
     HintLimits hint_limits;
+    Duration clock_skew_max = 10min;
   };
 
-  Replica(Env env, Incarnation incarnation, Options options);
+  Replica(Env env, Incarnation incarnation, Epochs* epochs, Options options);
 
   // A change of a record that a client asked for, once it is made in memory.
   struct Minted {
     MintResult result;
     Bytes record;  // The whole merged record, encoded, to be sent to the other owners.
-    Epoch epoch;   // Its stamp.
+    Epoch stamp;
     uint32_t siblings = 0;
   };
   using DurableDone = absl::AnyInvocable<void(absl::Status)>;
@@ -76,12 +83,40 @@ class Replica {
   // Removes the hint if it is still the one with this encoding.
   Task<absl::Status> Discard(Place place, Bytes encoded);
 
-  // The record as it is durable here; nullopt where there is none. DATA_LOSS where it is damaged.
-  Task<absl::StatusOr<std::optional<StoredRecord>>> Read(Item item);
+  // What a read found. Of an own copy, `stamp` is the partition's epoch before the read, and
+  // `closed` what was closed after it: both err to the side that is safe.
+  struct Copy {
+    std::optional<Record> record;  // Nullopt where there is none.
+    Epoch stamp;
+    Epoch closed;              // 0: of hints.
+    uint64_t leaf_digest = 0;  // What the copy contributes to its leaf; 0 where it is marked.
+  };
+  // The record as it is durable here. DATA_LOSS where it is damaged.
+  Task<absl::StatusOr<Copy>> Read(Item item);
+  // What is kept of the item for any of these nodes, merged; its stamp is the lowest of them.
+  Task<absl::StatusOr<Copy>> ReadHints(Item item, std::vector<NodeId> targets);
 
-  // What is kept of the item for any of these nodes, merged; its epoch is the lowest stamp.
-  Task<absl::StatusOr<std::optional<StoredRecord>>> ReadHints(Item item,
-                                                              std::vector<NodeId> targets);
+  // Steps of a round (core/reap) with one own copy, which the round's driver holds with this
+  // digest. Each says whether it is so when it returns, durably.
+
+  // Whether it is eligible now.
+  Task<absl::StatusOr<bool>> IsEligible(Bytes data_key, uint64_t digest);
+  // Marks it if it is eligible in this epoch, and lower ones are closed.
+  Task<absl::Status> Mark(Bytes data_key, uint64_t digest, Epoch epoch);
+  // Takes off the mark of an earlier round: it changes the copy.
+  Task<absl::Status> Unmark(Bytes data_key);
+  // Deletes it, if it is still marked and the partition is in this epoch.
+  Task<absl::Status> Reap(Bytes data_key, Epoch epoch);
+
+  // What removes the own copy of a whole partition, to be committed while nothing of it is served.
+  static StorageBatch RemovalOf(PartitionId partition);
+
+  // Removes whatever lies there, since it is damaged; where it turns out not to be, nothing.
+  Task<absl::Status> DropDamaged(ColumnFamily family, Bytes key);
+  // Is told of damaged copies and hints as they are met, by their keys. They stay as they are.
+  using DamageSink = absl::AnyInvocable<void(ColumnFamily, const Bytes& key)>;
+  void set_on_damage(DamageSink on_damage) { on_damage_ = std::move(on_damage); }
+  void NoteDamage(ColumnFamily family, const Bytes& key);
   // Counts what a former life of this node kept. Until it has, no hint is taken.
   Task<absl::Status> CountHints();
   const HintLedger& hints() const { return hints_; }
@@ -95,25 +130,39 @@ class Replica {
   struct Change;
   struct Latch;
 
+  PartitionId PartitionOf(const Item& item) const {
+    return annulus::PartitionOf(RingHash(item.bucket, item.key), options_.partitions);
+  }
+
   // RESOURCE_EXHAUSTED where a hint of about so many bytes more is too much.
   absl::Status AdmitHint(const Place& place, size_t bytes) const;
   void Enqueue(const Place& place, std::unique_ptr<Change> change);
   // Applies what waits for this latch, batch after batch, until nothing does.
   Task<void> Drain(std::shared_ptr<Latch> latch);
+  // Waits for the change's turn under its latch, and until it is durable.
+  Task<absl::Status> Run(Place place, std::unique_ptr<Change> change);
+  template <class What>
+  Task<absl::Status> RunAt(Bytes data_key, What what);
+  absl::Status RunStep(Change* change, StoredRecord* stored, const Latch& latch, bool* changed);
   Task<absl::StatusOr<std::optional<StoredRecord>>> Load(Bytes data_key);
   Task<absl::StatusOr<std::optional<Hint>>> LoadHint(Bytes hint_key);
   // What lies at the latch's place; empty where nothing does.
   Task<absl::StatusOr<Hint>> LoadHeld(std::shared_ptr<Latch> latch);
   // Makes the changes in memory and tells the minters; returns whether *held changed. Refused ones
   // are answered and taken out of the batch.
-  bool Apply(bool is_hint, Hint* held, std::vector<std::unique_ptr<Change>>* batch);
+  bool Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<Change>>* batch);
+  struct Traces;
   Task<absl::Status> CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
-                               uint64_t digest_before);
+                               Traces before);
+  // Removes what lies there.
+  Task<absl::Status> CommitDrop(std::shared_ptr<Latch> latch);
   Task<absl::Status> CommitHint(std::shared_ptr<Latch> latch, const Hint* hint);
 
   Env env_;
   Options options_;
+  Epochs* epochs_;
   HashTree tree_;
+  DamageSink on_damage_ = [](ColumnFamily, const Bytes&) {};
   // Written in mint notes. Drawn anew when a commit fails: what it minted may have been sent, and
   // must not be minted again from the record that is still on disk.
   Incarnation minting_;

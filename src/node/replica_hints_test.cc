@@ -1,47 +1,13 @@
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "node/replica.h"
-#include "task/manual_loop.h"
+#include "core/error.h"
+#include "node/map_storage_for_test.h"
 
 namespace annulus {
 namespace {
 
 const NodeId kTarget{7};
 const Place kHint{{"default", "k", ""}, kTarget};
-
-// Commits succeed at once.
-class MapStorage : public Storage {
- public:
-  void Read(ColumnFamily family, Bytes key, ReadDone done) override {
-    auto found = entries.find({family, key});
-    done(found == entries.end() ? std::nullopt : std::optional<Bytes>(found->second));
-  }
-  void Commit(StorageBatch batch, CommitDone done) override {
-    for (StorageWrite& write : batch) {
-      if (write.value.has_value()) {
-        entries[{write.family, write.key}] = *std::move(write.value);
-      } else {
-        entries.erase({write.family, write.key});
-      }
-    }
-    done(absl::OkStatus());
-  }
-  void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t, size_t,
-                 PageDone done) override {
-    StoragePage page;
-    for (const auto& [key, value] : entries) {
-      if (key.first == family && key.second >= begin && key.second < end) {
-        page.entries.emplace_back(key.second, value);
-      }
-    }
-    done(std::move(page));
-  }
-  bool Syncs() const override { return true; }
-
-  std::map<std::pair<ColumnFamily, Bytes>, Bytes> entries;
-};
 
 Bytes RecordWith(uint64_t counter, size_t size = 1) {
   Record record;
@@ -53,14 +19,7 @@ class ReplicaHintsTest : public testing::Test {
  protected:
   ReplicaHintsTest() { EXPECT_EQ(Run(replica_.CountHints()), absl::OkStatus()); }
 
-  absl::Status Run(Task<absl::Status> task) {
-    std::optional<absl::Status> result;
-    group_.Spawn([](Task<absl::Status> task, std::optional<absl::Status>* result) -> Task<void> {
-      absl::Status status = co_await std::move(task);
-      *result = std::move(status);
-    }(std::move(task), &result));
-    return result.value_or(absl::UnknownError("it waits"));
-  }
+  absl::Status Run(Task<absl::Status> task) { return at_.Run(std::move(task)); }
   absl::Status Merge(Bytes record, Epoch stamp, bool counted) {
     return Run(replica_.ApplyMerge(kHint, {std::move(record), stamp, counted}));
   }
@@ -73,13 +32,10 @@ class ReplicaHintsTest : public testing::Test {
   }
   Hint TheHint() { return DecodeHint(Stored()).value_or(Hint()); }
 
-  ManualLoop loop_;
-  MapStorage storage_;
-  Random random_{1};
-  Replica replica_{
-      Env{.loop = &loop_, .storage = &storage_, .random = &random_}, Incarnation{5},
+  ReplicaForTest at_{
       Replica::Options{.hint_limits = {.bytes_max = 1000, .bytes_per_target_max = 1000}}};
-  TaskGroup group_;
+  MapStorage& storage_ = at_.storage;
+  Replica& replica_ = at_.replica;
 };
 
 TEST_F(ReplicaHintsTest, MergesKeepTheLowestStampAndStayCounted) {
@@ -127,8 +83,7 @@ TEST_F(ReplicaHintsTest, OverTheLimitNothingIsTakenAndNothingGoes) {
 TEST_F(ReplicaHintsTest, AreCountedAgainAtAStart) {
   ASSERT_TRUE(Merge(RecordWith(1), Epoch(1), true).ok());
   const HintLedger::Account before = replica_.hints().total();
-  Replica again(Env{.loop = &loop_, .storage = &storage_, .random = &random_}, Incarnation{6},
-                Replica::Options{});
+  Replica again(at_.env, Incarnation{6}, &at_.epochs, Replica::Options{});
   const absl::Status early = Run(again.ApplyMerge(kHint, {RecordWith(2), Epoch(1)}));
   EXPECT_EQ(DetailsOf(early).reason, "HINTS_FULL");
   EXPECT_EQ(Run(again.CountHints()), absl::OkStatus());

@@ -46,6 +46,8 @@ class HeldStorage : public Storage {
 
 class ReplicaTest : public testing::Test {
  protected:
+  ReplicaTest() { epochs_.Serve(LeafOf(DataKey(kItem, 256)).partition); }
+
   struct Result {
     std::optional<absl::StatusOr<Replica::Minted>> minted;
     std::optional<absl::Status> durable;
@@ -81,19 +83,20 @@ class ReplicaTest : public testing::Test {
   }
 
   Record Stored() {
-    std::optional<StoredRecord> found;
-    group_.Spawn([](Replica* replica, std::optional<StoredRecord>* found) -> Task<void> {
-      auto read = co_await replica->Read(kItem);
-      *found = *std::move(read);
+    std::optional<Record> found;
+    group_.Spawn([](Replica* replica, std::optional<Record>* found) -> Task<void> {
+      absl::StatusOr<Replica::Copy> read = co_await replica->Read(kItem);
+      *found = std::move(read->record);
     }(&replica_, &found));
-    return found.has_value() ? found->record : Record{};
+    return found.value_or(Record{});
   }
 
   ManualLoop loop_;
   HeldStorage storage_;
   Random random_{1};
-  Replica replica_{Env{.loop = &loop_, .storage = &storage_, .random = &random_}, Incarnation{5},
-                   Replica::Options{}};
+  Env env_{.loop = &loop_, .storage = &storage_, .random = &random_};
+  Epochs epochs_{env_, 256};
+  Replica replica_{env_, Incarnation{5}, &epochs_, Replica::Options{}};
   Instant deadline_ = kForever;
   int requests_ = 0;
   TaskGroup group_;

@@ -26,6 +26,8 @@ constexpr size_t kPageExaminedMax = 4096;
 struct Held {
   std::vector<std::pair<Bytes, Record>> records;
   bool more = false;
+  Epoch stamp;   // See ReadReply.
+  Epoch closed;  // The same.
 };
 
 struct Answered {
@@ -38,7 +40,7 @@ absl::StatusOr<Held> Decoded(absl::StatusOr<RangeReply> reply) {
   if (reply->more && reply->entries.empty()) {
     return absl::DataLossError("an empty page that says more");
   }
-  Held held{.more = reply->more};
+  Held held{.more = reply->more, .stamp = reply->epoch, .closed = reply->closed};
   held.records.reserve(reply->entries.size());
   for (RangeReply::Entry& entry : reply->entries) {
     absl::StatusOr<Record> record = DecodeRecord(entry.record);
@@ -55,6 +57,21 @@ Task<void> AskHere(NodeContext* node, RangeRequest request, Mailbox<Answered>::S
       [answers, answered = Answered{node->id, Decoded(std::move(reply))}]() mutable {
         answers.Deliver(std::move(answered));
       });
+}
+
+// Forgets what was read before a round of reaping that another of them has closed since. Returns
+// whether anything was.
+bool ForgetStale(std::vector<Held>* replies, std::vector<NodeId>* answered_by) {
+  Epoch closed;
+  for (const Held& held : *replies) closed = std::max(closed, held.closed);
+  bool any = false;
+  for (size_t i = replies->size(); i-- > 0;) {
+    if ((*replies)[i].stamp >= closed) continue;
+    any = true;
+    replies->erase(replies->begin() + static_cast<std::ptrdiff_t>(i));
+    answered_by->erase(answered_by->begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  return any;
 }
 
 // The same range from `required` of the owners: the others are asked where some fail or are silent.
@@ -110,6 +127,7 @@ Task<absl::StatusOr<std::vector<Held>>> AskOwners(NodeContext* node,
     if (answer->held.ok()) {
       answered_by.push_back(answer->replica);
       replies.push_back(*std::move(answer->held));
+      if (ForgetStale(&replies, &answered_by)) next = 0;
     } else {
       last = answer->held.status();
     }
@@ -283,6 +301,9 @@ Task<absl::StatusOr<RangeReply>> ReadRangeHere(NodeContext* node, RangeRequest r
   if (node->replica == nullptr || !node->Owns(request.partition)) {
     co_return node->NotOwner(request.partition);
   }
+  const PartitionId partition = request.partition;
+  if (absl::Status serves = node->epochs->CheckServes(partition); !serves.ok()) co_return serves;
+  const Epoch stamp = node->epochs->Of(partition).current;
   using Page = absl::StatusOr<StoragePage>;
   Page page = co_await Await<Page>([&](auto done) {
     node->env.storage->ReadRange(
@@ -291,11 +312,21 @@ Task<absl::StatusOr<RangeReply>> ReadRangeHere(NodeContext* node, RangeRequest r
         std::min<uint64_t>(request.bytes_max, kPageBytesMax), std::move(done));
   });
   if (!page.ok()) co_return page.status();
-  RangeReply reply{.more = page->more, .epoch = kFirstEpoch};
+  if (node->epochs->Of(partition).rebuilding) {
+    co_return WithDetails(
+        absl::UnavailableError(absl::StrCat(node->options.name, " is rebuilding partition ",
+                                            partition.value(), ": it may lack anything")),
+        {.reason = "REBUILDING"});
+  }
+  RangeReply reply{
+      .more = page->more, .epoch = stamp, .closed = node->epochs->Of(partition).closed};
   reply.entries.reserve(page->entries.size());
   for (auto& [data_key, bytes] : page->entries) {
     absl::StatusOr<StoredRecord> stored = DecodeStored(bytes);
-    if (!stored.ok()) co_return stored.status();
+    if (!stored.ok()) {
+      node->replica->NoteDamage(ColumnFamily::kData, data_key);
+      co_return stored.status();
+    }
     reply.entries.push_back(
         {std::move(data_key),
          Encode(request.values ? stored->record : WithoutValues(stored->record))});

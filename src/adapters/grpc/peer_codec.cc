@@ -69,6 +69,27 @@ uint64_t ToMicros(Duration duration) {
           .count());
 }
 
+void EncodeEpochs(const std::vector<PartitionEpochs>& epochs,
+                  google::protobuf::RepeatedPtrField<pb::PartitionEpochs>* out) {
+  out->Reserve(static_cast<int>(epochs.size()));
+  for (const PartitionEpochs& from : epochs) {
+    pb::PartitionEpochs* to = out->Add();
+    to->set_current(from.current.value());
+    to->set_closed(from.closed.value());
+    to->set_rebuilding(from.rebuilding);
+  }
+}
+
+std::vector<PartitionEpochs> DecodeEpochs(
+    const google::protobuf::RepeatedPtrField<pb::PartitionEpochs>& from) {
+  std::vector<PartitionEpochs> epochs;
+  epochs.reserve(from.size());
+  for (const pb::PartitionEpochs& one : from) {
+    epochs.push_back({Epoch(one.current()), Epoch(one.closed()), one.rebuilding()});
+  }
+  return epochs;
+}
+
 size_t SizeOf(const Item& item) {
   return item.bucket.size() + item.key.size() + item.sort_key.size();
 }
@@ -133,6 +154,25 @@ void EncodeRequest(PeerRequest request, pb::Request* out) {
           },
           [&](HurryRequest&& from) {
             EncodePartitions(from.partitions, out->mutable_hurry()->mutable_partitions());
+          },
+          [&](EpochsRequest&& from) {
+            pb::Epochs* to = out->mutable_epochs();
+            EncodePartitions(from.partitions, to->mutable_partitions());
+            EncodeEpochs(from.epochs, to->mutable_epochs());
+            to->set_wants_round(from.wants_round);
+          },
+          [&](ReapRequest&& from) {
+            pb::Reap* to = out->mutable_reap();
+            to->set_partition(from.partition.value());
+            to->set_incarnation(from.incarnation.value());
+            to->set_epoch(from.epoch.value());
+            to->set_step(static_cast<uint32_t>(from.step));
+            to->mutable_keys()->Reserve(static_cast<int>(from.keys.size()));
+            for (KeyDigest& key : from.keys) {
+              pb::Reap::Key* wire = to->add_keys();
+              wire->set_data_key(std::move(key.data_key));
+              wire->set_digest(key.digest);
+            }
           },
           [&](PingForRequest&& from) {
             pb::PingFor* to = out->mutable_ping_for();
@@ -223,6 +263,26 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
           .timeout = std::chrono::microseconds(std::min(from->timeout_us(), kTimeoutMaxUs)),
           .gossip = std::move(*from->mutable_gossip())};
     }
+    case pb::Request::kEpochs:
+      return EpochsRequest{DecodePartitions(request->epochs().partitions()),
+                           DecodeEpochs(request->epochs().epochs()),
+                           request->epochs().wants_round()};
+    case pb::Request::kReap: {
+      pb::Reap* from = request->mutable_reap();
+      if (from->step() < static_cast<uint32_t>(ReapStep::kRaise) ||
+          from->step() > static_cast<uint32_t>(ReapStep::kDelete)) {
+        return Malformed("a step of reaping that does not exist");
+      }
+      ReapRequest to{.partition = PartitionId(from->partition()),
+                     .incarnation = Incarnation(from->incarnation()),
+                     .epoch = Epoch(from->epoch()),
+                     .step = static_cast<ReapStep>(from->step())};
+      to.keys.reserve(from->keys_size());
+      for (pb::Reap::Key& key : *from->mutable_keys()) {
+        to.keys.push_back({std::move(*key.mutable_data_key()), key.digest()});
+      }
+      return to;
+    }
     case pb::Request::BODY_NOT_SET:
       break;
   }
@@ -277,6 +337,7 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             to->set_digest(from.digest);
             to->set_epoch(from.epoch.value());
             to->set_rebuilding(from.rebuilding);
+            to->set_closed(from.closed.value());
           },
           [&](RangeReply&& from) {
             pb::RangeReply* to = out->mutable_range();
@@ -288,6 +349,16 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             }
             to->set_more(from.more);
             to->set_epoch(from.epoch.value());
+            to->set_closed(from.closed.value());
+          },
+          [&](EpochsReply&& from) {
+            pb::EpochsReply* to = out->mutable_epochs();
+            to->set_incarnation(from.incarnation.value());
+            EncodeEpochs(from.epochs, to->mutable_epochs());
+          },
+          [&](ReapReply&& from) {
+            for (const bool yes : from.yes) out->mutable_reap()->add_yes(yes);
+            out->mutable_reap();
           },
           [&](RootsReply&& from) {
             out->mutable_roots()->mutable_roots()->Add(from.roots.begin(), from.roots.end());
@@ -369,6 +440,7 @@ PeerResult DecodeReply(pb::Reply* reply) {
       to.digest = from->digest();
       to.epoch = Epoch(from->epoch());
       to.rebuilding = from->rebuilding();
+      to.closed = Epoch(from->closed());
       return to;
     }
     case pb::Reply::kRange: {
@@ -381,8 +453,14 @@ PeerResult DecodeReply(pb::Reply* reply) {
       }
       to.more = from->more();
       to.epoch = Epoch(from->epoch());
+      to.closed = Epoch(from->closed());
       return to;
     }
+    case pb::Reply::kEpochs:
+      return EpochsReply{Incarnation(reply->epochs().incarnation()),
+                         DecodeEpochs(reply->epochs().epochs())};
+    case pb::Reply::kReap:
+      return ReapReply{{reply->reap().yes().begin(), reply->reap().yes().end()}};
     case pb::Reply::kRoots:
       return RootsReply{{reply->roots().roots().begin(), reply->roots().roots().end()}};
     case pb::Reply::kLeaves:
@@ -457,6 +535,12 @@ size_t ApproximateSize(const PeerRequest& request) {
                         [](const RangeRequest& r) { return r.begin.size() + r.end.size(); },
                         [](const RootsRequest& r) { return r.partitions.size() * 3; },
                         [](const KeysRequest& r) { return r.leaves.size() * 3 + r.begin.size(); },
+                        [](const EpochsRequest& r) { return r.partitions.size() * 12; },
+                        [](const ReapRequest& r) {
+                          size_t bytes = 0;
+                          for (const KeyDigest& key : r.keys) bytes += key.data_key.size() + 16;
+                          return bytes;
+                        },
                         [](const PingRequest& r) { return r.gossip.size(); },
                         [](const PingForRequest& r) { return r.gossip.size(); },
                         [](const auto&) { return size_t{0}; },
@@ -479,6 +563,8 @@ size_t ApproximateSize(const PeerReply& reply) {
                    }
                    return bytes;
                  },
+                 [](const EpochsReply& r) { return r.epochs.size() * 8; },
+                 [](const ReapReply& r) { return r.yes.size(); },
                  [](const RootsReply& r) { return r.roots.size() * 8; },
                  [](const LeavesReply& r) { return r.leaves.size(); },
                  [](const KeysReply& r) {

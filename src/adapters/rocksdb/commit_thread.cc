@@ -15,6 +15,7 @@ namespace {
 
 rocksdb::Status AddTo(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* family,
                       const StorageWrite& write) {
+  if (write.end.has_value()) return batch->DeleteRange(family, write.key, *write.end);
   if (write.mixes) return batch->Merge(family, write.key, *write.value);
   if (write.value.has_value()) return batch->Put(family, write.key, *write.value);
   return batch->Delete(family, write.key);

@@ -10,7 +10,8 @@
 
 namespace annulus {
 
-// What an item contributes to its leaf: equal for equal versions, 0 for nothing.
+// What an item contributes to its leaf: equal for equal versions, 0 for nothing, and for a record
+// that is marked to be deleted.
 uint64_t LeafDigest(const Item& item, const StoredRecord& stored);
 
 // A partition's leaves, kLeavesPerPartition of them.

@@ -93,6 +93,18 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   Candidate* candidate = Find(node);
   if (candidate == nullptr || candidate->state == State::kWhole) return;
   candidate->rebuilding = answer.rebuilding;
+  candidate->stamp = answer.stamp;
+  if (answer.closed > closed_) {
+    closed_ = answer.closed;
+    ForgetStale();
+  }
+  if (answer.stamp < closed_ && !PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) {
+    if (candidate->role == Role::kOwner) {
+      candidate->state = State::kUnasked;
+      return;
+    }
+    answer.found = false;
+  }
   if (answer.found && !answer.record.has_value()) {
     candidate->state = State::kDigest;
     candidate->digest = answer.digest;
@@ -102,9 +114,36 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   candidate->digest = 0;
   if (!answer.found) return;
   candidate->digest = DigestOf(item_, *answer.record);
-  stamp_ = whole_digests_.empty() ? answer.epoch : std::min(stamp_, answer.epoch);
+  if (whole_digests_.empty()) {
+    stamp_ = answer.stamp;
+  } else {
+    stamp_ = PlantedBugs::Has(PlantedBug::kStampRises) ? std::max(stamp_, answer.stamp)
+                                                       : std::min(stamp_, answer.stamp);
+  }
   whole_digests_.push_back(candidate->digest);
   Merge(&merged_, *answer.record);
+}
+
+void ReadQuorum::ForgetStale() {
+  if (PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) return;
+  const bool any = std::any_of(candidates_.begin(), candidates_.end(), [&](const Candidate& c) {
+    return (c.state == State::kWhole || c.state == State::kDigest) && c.digest != 0 &&
+           c.stamp < closed_;
+  });
+  if (!any) return;
+  // What was merged cannot be taken apart: all that hold something are asked again.
+  for (Candidate& candidate : candidates_) {
+    if (candidate.state != State::kWhole && candidate.state != State::kDigest) continue;
+    if (candidate.digest == 0) continue;
+    if (candidate.role != Role::kOwner && candidate.stamp < closed_) {
+      candidate.state = State::kWhole;
+      candidate.digest = 0;
+    } else {
+      candidate.state = State::kUnasked;
+    }
+  }
+  merged_ = Record();
+  whole_digests_.clear();
 }
 
 void ReadQuorum::Fail(NodeId node) {

@@ -16,7 +16,8 @@ struct ReplicaAnswer {
   bool found = false;
   std::optional<Record> record;  // Absent where only the digest was sent.
   uint64_t digest = 0;
-  Epoch epoch;              // The stamp.
+  Epoch stamp;
+  Epoch closed;             // By this owner, when it read; 0 of one that owns nothing.
   bool rebuilding = false;  // It may lack anything: its answer is merged, and counts for nothing.
 };
 
@@ -31,6 +32,10 @@ struct ReplicaAnswer {
 // A node has settled once its whole record is here, or it has none, or its digest equals that of a
 // whole record that is here. The first one asked sends its record whole whatever its size, the
 // others only small ones; where a large one differs, it is asked again for the whole.
+//
+// What one node read before a round of reaping that another one has closed since is ignored: the
+// owner is asked again, and what others keep of that age had been delivered (DESIGN section 6, step
+// 4).
 //
 // Owners that have settled count toward R. Fallbacks are asked in the place of owners that do not
 // answer; what they keep is merged, and counts only once every owner has settled, failed or been
@@ -92,6 +97,7 @@ class ReadQuorum {
     bool rebuilding = false;
     uint32_t asks = 0;
     uint64_t digest = 0;  // Of what it holds; 0: nothing.
+    Epoch stamp;
   };
 
   static Ask Send(Candidate* candidate, bool whole);
@@ -101,6 +107,8 @@ class ReadQuorum {
   bool IsUnmatched(const Candidate& candidate) const;
   // How many count, or will if those that were asked answer.
   uint32_t Expected() const;
+  // Answers below closed_ are forgotten, and with them all that was merged.
+  void ForgetStale();
   bool ExpectsWhole() const;
   // The records of unmatched digests, as many as are needed.
   void AskForWhole(std::vector<Ask>* asks);
@@ -115,6 +123,7 @@ class ReadQuorum {
   std::vector<uint64_t> whole_digests_;
   Record merged_;
   Epoch stamp_;
+  Epoch closed_;  // The highest that anybody said.
   VersionVector at_least_;
   bool everybody_ = false;     // Was asked, for at_least,
   bool owners_again_ = false;  // and then the owners once more.

@@ -21,12 +21,12 @@ Record RecordWith(std::initializer_list<uint64_t> counters) {
 }
 
 ReplicaAnswer Whole(Record record) {
-  return {.found = true, .record = std::move(record), .epoch = Epoch{1}};
+  return {.found = true, .record = std::move(record), .stamp = Epoch{1}};
 }
 ReplicaAnswer Digest(const Record& record) {
-  return {.found = true, .digest = DigestOf(kItem, record), .epoch = Epoch{1}};
+  return {.found = true, .digest = DigestOf(kItem, record), .stamp = Epoch{1}};
 }
-ReplicaAnswer Nothing() { return {.found = false, .epoch = Epoch{1}}; }
+ReplicaAnswer Nothing() { return {.found = false, .stamp = Epoch{1}}; }
 
 bool Nobody(NodeId) { return false; }
 

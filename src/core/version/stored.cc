@@ -13,8 +13,9 @@ namespace annulus {
 namespace {
 
 constexpr uint8_t kFormat = 1;
-constexpr uint8_t kNoNote = 0;
+// Bits.
 constexpr uint8_t kNote = 1;
+constexpr uint8_t kMarked = 2;
 
 // Under which name this incarnation mints here. A note of another incarnation proves nothing: its
 // process may have sent a dot and died before the note of it was durable.
@@ -60,7 +61,8 @@ Bytes Encode(const StoredRecord& stored) {
   bytes.reserve(SizeOf(stored.record) + 32);
   bytes.push_back(static_cast<char>(kFormat));
   PutVarint(&bytes, stored.epoch.value());
-  bytes.push_back(static_cast<char>(stored.note.has_value() ? kNote : kNoNote));
+  bytes.push_back(
+      static_cast<char>((stored.note.has_value() ? kNote : 0) | (stored.marked ? kMarked : 0)));
   if (stored.note.has_value()) {
     PutFixed64(&bytes, stored.note->actor.value());
     PutFixed64(&bytes, stored.note->incarnation.value());
@@ -78,15 +80,16 @@ absl::StatusOr<StoredRecord> DecodeStored(BytesView bytes) {
   const absl::Status malformed =
       absl::DataLossError("a stored record is malformed, or of a newer format");
   ByteReader reader(*body);
-  uint8_t format, has_note;
+  uint8_t format, bits;
   uint64_t epoch;
-  if (!reader.Byte(&format) || format != kFormat || !reader.Varint(&epoch) ||
-      !reader.Byte(&has_note) || has_note > kNote) {
+  if (!reader.Byte(&format) || format != kFormat || !reader.Varint(&epoch) || !reader.Byte(&bits) ||
+      bits > (kNote | kMarked)) {
     return malformed;
   }
   StoredRecord stored;
   stored.epoch = Epoch(epoch);
-  if (has_note == kNote) {
+  stored.marked = (bits & kMarked) != 0;
+  if ((bits & kNote) != 0) {
     uint64_t actor, incarnation;
     if (!reader.Fixed64(&actor) || !reader.Fixed64(&incarnation)) return malformed;
     stored.note = MintNote{ActorId(actor), Incarnation(incarnation)};

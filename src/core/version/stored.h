@@ -27,6 +27,10 @@ struct StoredRecord {
   Epoch epoch =
       kFirstEpoch;  // The partition's epoch when this copy last changed (DESIGN section 6, rule 3).
   std::optional<MintNote> note;
+  // A dead record that its owners are about to delete (DESIGN section 6, step 5): in no leaf, sent
+  // to nobody unasked, but read until it is gone. Any change, and being sent it, takes the mark
+  // off.
+  bool marked = false;
 
   bool operator==(const StoredRecord&) const = default;
 };

@@ -1,0 +1,67 @@
+#include "core/reap/epochs.h"
+
+#include <algorithm>
+
+#include "base/checksum.h"
+#include "base/planted.h"
+
+namespace annulus {
+namespace {
+
+constexpr uint8_t kFormat = 1;
+
+}  // namespace
+
+bool PartitionEpochs::Accepts(Epoch stamp) const {
+  return stamp >= closed || PlantedBugs::Has(PlantedBug::kStampIgnored);
+}
+
+Bytes Encode(const PartitionEpochs& epochs) {
+  Bytes bytes;
+  bytes.push_back(static_cast<char>(kFormat));
+  PutVarint(&bytes, epochs.current.value());
+  PutVarint(&bytes, epochs.closed.value());
+  bytes.push_back(static_cast<char>(epochs.rebuilding));
+  AppendChecksum(&bytes);
+  return bytes;
+}
+
+absl::StatusOr<PartitionEpochs> DecodeEpochs(BytesView bytes) {
+  const absl::Status damaged = absl::DataLossError("a partition's epochs are damaged");
+  const std::optional<BytesView> body = TakeChecksum(bytes);
+  if (!body.has_value()) return damaged;
+  ByteReader reader(*body);
+  uint8_t format, rebuilding;
+  uint64_t current, closed;
+  if (!reader.Byte(&format) || format != kFormat || !reader.Varint(&current) ||
+      !reader.Varint(&closed) || !reader.Byte(&rebuilding) || rebuilding > 1 || !reader.done()) {
+    return damaged;
+  }
+  return PartitionEpochs{Epoch(current), Epoch(closed), rebuilding == 1};
+}
+
+Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other) {
+  Lesson lesson{.epochs = own, .serves = true};
+  lesson.set_aside =
+      own.current < other.closed && !PlantedBugs::Has(PlantedBug::kOldDiskNotSetAside);
+  lesson.epochs.rebuilding |= lesson.set_aside;
+  lesson.epochs.current = std::max(own.current, other.current);
+  lesson.epochs.closed = std::max(own.closed, other.closed);
+  return lesson;
+}
+
+Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner) {
+  Lesson lesson{.epochs = own};
+  lesson.epochs.closed = std::max(own.closed, owner.closed);
+  lesson.epochs.current = std::max(own.current, owner.closed);
+  lesson.serves = lesson.epochs.current >= owner.current;
+  return lesson;
+}
+
+Epoch EpochAbove(const std::vector<PartitionEpochs>& members) {
+  Epoch highest = kFirstEpoch;
+  for (const PartitionEpochs& epochs : members) highest = std::max(highest, epochs.current);
+  return Epoch(highest.value() + 1);
+}
+
+}  // namespace annulus

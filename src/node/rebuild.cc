@@ -1,0 +1,110 @@
+#include "node/rebuild.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/ring/ring.h"
+#include "node/ask.h"
+#include "node/exchange.h"
+
+namespace annulus {
+namespace {
+
+// Between two looks at what is to be rebuilt, where nobody hurries.
+constexpr Duration kLook = 500ms;
+
+}  // namespace
+
+Rebuilder::Rebuilder(NodeContext* node) : node_(node), wake_(node->env.loop) {}
+
+Task<void> Rebuilder::Run() {
+  while (true) {
+    co_await wake_.Next(node_->Now() + kLook);
+    std::shared_ptr<const Layout> layout = node_->layout;
+    if (layout == nullptr) continue;
+    for (uint32_t p = 0; p < layout->partitions(); ++p) {
+      const PartitionId partition(p);
+      if (!node_->Owns(partition) || !node_->epochs->Serves(partition)) continue;
+      if (!node_->epochs->Of(partition).rebuilding) continue;
+      const bool rebuilt = co_await RebuildOne(partition);
+      node_->counters.partitions_rebuilt += rebuilt;
+    }
+  }
+}
+
+Task<bool> Rebuilder::RebuildOne(PartitionId partition) {
+  const uint64_t damages = damages_[partition];
+  std::vector<Question> questions;
+  std::vector<NodeId> asked;
+  for (NodeId owner : node_->layout->Owners(partition)) {
+    if (owner == node_->id) continue;
+    EpochsRequest request{{partition}, {node_->epochs->Of(partition)}};
+    questions.push_back({owner, std::move(request)});
+    asked.push_back(owner);
+  }
+  const std::vector<absl::StatusOr<EpochsReply>> replies =
+      co_await AskAll<EpochsReply>(node_, std::move(questions));
+  std::vector<NodeId> whole;
+  bool all_answered = true;
+  for (size_t i = 0; i < replies.size(); ++i) {
+    const bool told = replies[i].ok() && replies[i]->epochs.size() == 1;
+    all_answered &= told;
+    if (told && !replies[i]->epochs[0].rebuilding) whole.push_back(asked[i]);
+  }
+  const bool merged = co_await RunExchange(node_, partition, std::move(whole));
+  if (!merged || !all_answered || damages_[partition] != damages) co_return false;
+  absl::Status ended = co_await node_->epochs->SetRebuilding(partition, false);
+  co_return ended.ok();
+}
+
+Task<absl::Status> Rebuilder::RebuildAll() {
+  std::shared_ptr<const Layout> layout = node_->layout;
+  for (uint32_t p = 0; p < layout->partitions(); ++p) {
+    const PartitionId partition(p);
+    if (!node_->Owns(partition)) continue;
+    absl::Status begun = co_await node_->epochs->SetRebuilding(partition, true);
+    if (!begun.ok()) co_return begun;
+  }
+  wake_.sender().Deliver(true);
+  co_return absl::OkStatus();
+}
+
+void Rebuilder::NoteDamage(ColumnFamily family, const Bytes& key) {
+  if (!dropping_.emplace(family, key).second) return;
+  node_->background->Spawn(Drop(family, key));
+}
+
+// The rebuild first, durably: from then on nobody counts on what is dropped.
+Task<void> Rebuilder::Drop(ColumnFamily family, Bytes key) {
+  absl::Status done;
+  if (family == ColumnFamily::kData) {
+    const PartitionId partition = LeafOf(key).partition;
+    done = co_await node_->epochs->SetRebuilding(partition, true);
+    ++damages_[partition];
+  }
+  if (done.ok()) {
+    Bytes damaged = key;
+    done = co_await node_->replica->DropDamaged(family, std::move(damaged));
+  }
+  if (done.ok()) {
+    const bool own = family == ColumnFamily::kData;
+    ++(own ? node_->counters.records_damaged : node_->counters.hints_damaged);
+    node_->events("damage", own ? "a record failed its checksum; it is dropped, and its partition "
+                                  "rebuilt from the other owners"
+                                : "a hint failed its checksum and is dropped");
+    if (own) ++damages_[LeafOf(key).partition];
+    wake_.sender().Deliver(true);
+  }
+  // Where it could not be, it is met again.
+  dropping_.erase({family, key});
+}
+
+uint32_t Rebuilder::rebuilding() const {
+  uint32_t partitions = 0;
+  if (node_->layout == nullptr) return partitions;
+  for (uint32_t p = 0; p < node_->layout->partitions(); ++p) {
+    const PartitionId partition(p);
+    partitions += node_->Owns(partition) && node_->epochs->Of(partition).rebuilding;
+  }
+  return partitions;
+}
+
+}  // namespace annulus
