@@ -22,12 +22,21 @@ constexpr int kAttemptsMax = 3;
 // How long before a request its process has to be healthy, for promise 5; and the time it has.
 constexpr Duration kHealthyBefore = 8s;
 constexpr Duration kGenerous = 10s;
+// What most requests have, and what some.
+constexpr Duration kLongMin = 500ms;
+constexpr Duration kLongMax = 3s;
+constexpr Duration kShortMin = 20ms;
+constexpr Duration kShortMax = 300ms;
 constexpr Duration kRefusedWait = 20ms;
 constexpr Duration kRefusedWaitMax = 1s;
 constexpr double kTidyChance = 0.8;
 constexpr Duration kTidyAgainMax = 8s;
 constexpr Duration kTtlMin = 1s;
 constexpr Duration kTtlMax = 15s;
+
+Duration Between(Random* random, Duration low, Duration high) {
+  return Duration(random->Between(low.count(), high.count()));
+}
 
 }  // namespace
 
@@ -191,10 +200,11 @@ ReplicaCount Workload::PickWriteCount(ClientState* client, uint32_t* number) {
   return {.level = Consistency::kOne};
 }
 
-Duration Workload::PickTimeout(Random* random) {
+Duration Workload::PickTimeout(ClientState* client) {
+  Random* random = &client->random;
   if (options_.at_quorum) return kGenerous;
-  return random->Chance(0.1) ? Duration(random->Between(20000000, 300000000))
-                             : Duration(random->Between(500000000, 3000000000));
+  const bool is_short = random->Chance(client->is_loyal ? 0.8 : 0.1);
+  return is_short ? Between(random, kShortMin, kShortMax) : Between(random, kLongMin, kLongMax);
 }
 
 Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
@@ -273,7 +283,7 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   const int process = PickProcess(client);
   uint32_t r = 0;
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
-  const Duration timeout = PickTimeout(&client->random);
+  const Duration timeout = PickTimeout(client);
   history_->read(index).process = static_cast<uint16_t>(process);
   request.sloppy = client->random.Chance(sloppy_chance_);
   history_->read(index).sloppy = request.sloppy;
@@ -361,7 +371,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
     const int process = PickProcess(client);
     history_->write(id).process = static_cast<uint16_t>(process);
     history_->write(id).attempts = static_cast<uint16_t>(attempt);
-    const Duration timeout = PickTimeout(&client->random);
+    const Duration timeout = PickTimeout(client);
     const Instant asked = world_->now();
     WriteRequest copy = request;
     absl::StatusOr<WriteAnswer> answer = co_await line_.Write(process, std::move(copy), timeout);

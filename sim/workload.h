@@ -49,8 +49,8 @@ struct WorkloadOptions {
 // what can be deleted, twice, as one that cannot know whether another one has done so.
 //
 // Some clients are loyal: they ask one process, whatever it answers, as an agent does that lives
-// beside it, and are content with one durable copy, wherever it is. What they write to a process
-// that is cut off is there alone for a while.
+// beside it, are content with one durable copy, wherever it is, and have no patience. What they
+// write to a process that is cut off is there alone for a while.
 //
 // Who is refused, since a process is down, waits before the next try, the longer the more often.
 //
@@ -109,7 +109,7 @@ class Workload {
   int PickProcess(ClientState* client);
   ReplicaCount PickCount(Random* random, uint32_t* number);
   ReplicaCount PickWriteCount(ClientState* client, uint32_t* number);
-  Duration PickTimeout(Random* random);
+  Duration PickTimeout(ClientState* client);
   // Counts an operation; rests begin by this count.
   void CountOne(ClientState* client);
   void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);

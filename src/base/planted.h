@@ -24,7 +24,7 @@ enum class PlantedBug : uint8_t {
   kMergeForgetsVector,     // A merge keeps its own vector and not the other's.
   kReplicaOverwrites,      // A replica stores what it is sent instead of merging it.
   kFailedMintIsApplied,    // A write whose quorum failed is reported as applied.
-  kDigestIgnoresVersions,  // The digest of an item sees its values, not its dots and vector.
+  kDigestIgnoresVersions,  // The digest of an item sees who minted it, not its dots and vector.
   kLeafNotInBatch,         // A change is written without its leaf.
   kAaeSkipsLeaf,           // Anti-entropy does not look at every leaf that differs.
   kRepairOverwrites,       // A repair stores what it fetched instead of merging it.
