@@ -1,6 +1,7 @@
 #include "sim/cluster.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,11 +44,19 @@ bool SimProcess::ready() const {
 }
 
 std::string SimProcess::address() const {
-  return absl::StrCat(name_, moves_ == 0 ? "" : absl::StrCat("-moved-", moves_), ":50052");
+  return absl::StrCat(name_, is_copy_ ? "-copy" : "",
+                      moves_ == 0 ? "" : absl::StrCat("-moved-", moves_), ":50052");
 }
 
 void SimProcess::RestartElsewhere() {
   ++moves_;
+  Restart();
+}
+
+void SimProcess::RestartAsCopyOf(const SimProcess& original) {
+  disk_->Restore(*original.disk_->Snapshot());
+  name_ = original.name_;
+  is_copy_ = true;
   Restart();
 }
 
@@ -79,6 +88,10 @@ Task<void> SimProcess::Start() {
                 .random = random_.get()};
   EventSink events = [this](std::string_view event, std::string_view detail) {
     cluster_->world_->Tell(absl::StrFormat("  %s: %s %s", name_, event, detail));
+    unsigned partition = 0;
+    if (event == "set_aside" && std::sscanf(std::string(detail).c_str(), "partition %u", &partition) == 1) {
+      cluster_->on_set_aside_(index_, PartitionId(partition));
+    }
   };
   absl::StatusOr<std::unique_ptr<annulus::Node>> started =
       co_await annulus::Node::Start(env, cluster_->OptionsOf(*this), std::move(events));
@@ -95,7 +108,6 @@ Task<void> SimProcess::Start() {
     co_return;
   }
   node_ = *std::move(started);
-  transport_->SetIdentity(node_->id());
   cluster_->world_->Trace(TraceKind::kProcess, index_, 2, node_->incarnation().value());
 }
 
@@ -169,7 +181,7 @@ void SimProcess::EndWhenIdle(SimLoop* loop, Instant until, Duration down_for) {
 Cluster::Cluster(World* world, ClusterOptions options)
     : world_(world),
       options_(options),
-      net_(world, static_cast<uint16_t>(options.nodes + options.coordinators + 1)) {
+      net_(world, static_cast<uint16_t>(options.nodes + options.coordinators + 2)) {
   for (int i = 1; i <= options.nodes; ++i) {
     processes_.emplace_back(
         new SimProcess(this, static_cast<uint16_t>(i), absl::StrCat("node-", i), true));
@@ -181,10 +193,19 @@ Cluster::Cluster(World* world, ClusterOptions options)
   for (const std::unique_ptr<SimProcess>& process : processes_) process->Restart();
 }
 
+SimProcess& Cluster::Stranger() {
+  if (stranger_ == nullptr) {
+    stranger_.reset(new SimProcess(this, static_cast<uint16_t>(processes_.size() + 1), "stranger",
+                                   /*is_node=*/true));
+  }
+  return *stranger_;
+}
+
 Cluster::~Cluster() {
   for (const std::unique_ptr<SimProcess>& process : processes_) {
     if (process->up()) process->Crash(CrashKind::kMachine);
   }
+  if (stranger_ != nullptr && stranger_->up()) stranger_->Crash(CrashKind::kMachine);
   // Jobs of the world's own loop may hold messages of this network.
   world_->loop()->Kill();
 }

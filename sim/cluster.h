@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,7 +29,7 @@ struct ClusterOptions {
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
   Duration repair_interval = 1s;
-  Duration scrub_interval = 60s;
+  Duration scrub_interval = 20s;
   Duration reap_interval = 5s;
   Duration clock_skew_max = 2s;
   size_t operations_max = 4096;  // Of clients, under way at one process.
@@ -66,6 +67,8 @@ class SimProcess {
   void Restart();
   // As a container that is created again: at an address that nobody's configuration names.
   void RestartElsewhere();
+  // With another's disk, as it is now, and under its name. REQUIRES: !up(), and a node.
+  void RestartAsCopyOf(const SimProcess& original);
   // REQUIRES: up() and not paused.
   void Pause();
   // REQUIRES: paused().
@@ -95,6 +98,7 @@ class SimProcess {
   std::unique_ptr<SimDisk> disk_;
   int crashes_ = 0;
   int moves_ = 0;
+  bool is_copy_ = false;
   std::vector<StatusView> past_;
 
   // Of the present incarnation; null while it is down.
@@ -122,7 +126,12 @@ class Cluster {
 
   SimProcess& Node(int number) { return *processes_[number - 1]; }
   SimProcess& Coordinator(int number) { return *processes_[options_.nodes + number - 1]; }
-  SimProcess& Process(int index) { return *processes_[index - 1]; }
+  SimProcess& Process(int index) {
+    return index > processes() ? Stranger() : *processes_[index - 1];
+  }
+  // The process behind the last, of which nobody's configuration knows; down until it is restarted
+  // as somebody's copy.
+  SimProcess& Stranger();
   // REQUIRES: there is one of that name.
   SimProcess* Find(const std::string& name);
   int processes() const { return static_cast<int>(processes_.size()); }
@@ -137,6 +146,11 @@ class Cluster {
   // before each change of a clock, and at the end.
   void NoteClocks();
   Duration wall_error_max() const { return wall_error_max_; }
+
+  // Is told when a node is about to drop its copy of a partition, since its disk is too old.
+  void set_on_set_aside(std::function<void(int node, PartitionId)> told) {
+    on_set_aside_ = std::move(told);
+  }
 
   World& world() { return *world_; }
   SimNet& net() { return net_; }
@@ -153,8 +167,10 @@ class Cluster {
   ClusterOptions options_;
   SimNet net_;
   std::vector<std::unique_ptr<SimProcess>> processes_;
+  std::unique_ptr<SimProcess> stranger_;  // Null until it is asked for.
   uint64_t last_call_ = 0;
   Duration wall_error_max_{0};
+  std::function<void(int, PartitionId)> on_set_aside_ = [](int, PartitionId) {};
 };
 
 // How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A

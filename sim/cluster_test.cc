@@ -396,7 +396,7 @@ TEST_P(ClusterTest, AScanShowsEachKeyOnceInPagesThatAClientCanTake) {
 }
 
 TEST_P(ClusterTest, AScanOfTombstonesMakesProgressPageByPage) {
-  Form({.nodes = 3, .partitions = 4});
+  Form({.nodes = 3, .partitions = 4, .reap_interval = 3600s});
   Client client(cluster_.get(), 1);
   constexpr int kKeys = 5000;
   for (int i = 0; i < kKeys; ++i) {

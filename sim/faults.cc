@@ -29,6 +29,7 @@ constexpr Duration kPowerCutMax = 1500ms;
 // is caught up with.
 constexpr Duration kRecovery = 8s;
 constexpr Duration kStepMax = 10min;
+constexpr Duration kOldDiskAgeMax = 60s;
 constexpr double kRateMaxPpm = 50000;
 
 struct Traits {
@@ -82,7 +83,7 @@ Traits TraitsOf(FaultKind kind) {
 
 // Nodes do not know how to rebuild yet: these happen only where they are asked for.
 bool IsUnsupported(FaultKind kind) {
-  return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk || kind == FaultKind::kBitFlip;
+  return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk;
 }
 
 }  // namespace
@@ -291,8 +292,10 @@ bool Faults::Strike(const Episode& episode) {
       TakeDown(episode, Moment::kInSync);
       return true;
     case FaultKind::kAmnesia:
-    case FaultKind::kOldDisk:
       TakeDown(episode, Moment::kAny);
+      return true;
+    case FaultKind::kOldDisk:
+      PutBackLater(episode, Between(&dice, 500ms, kOldDiskAgeMax));
       return true;
     case FaultKind::kDrain:
       world_->Tell(absl::StrCat(cluster_->Process(number).name(), " is asked to end"));
@@ -417,13 +420,22 @@ void Faults::StopClock(const Episode& episode) {
   process->loop()->SetRate(0);
 }
 
+// A copy of the disk is made now, and takes its place when it is that old.
+void Faults::PutBackLater(const Episode& episode, Duration age) {
+  const int number = episode.processes[0];
+  old_disks_[number] = cluster_->Process(number).disk().Snapshot();
+  world_->After(world_->loop(), age, [this, episode] {
+    const int number = episode.processes[0];
+    const bool alone = std::count(is_victim_.begin(), is_victim_.end(), true) == 0;
+    if (healed_ || !alone || !cluster_->Process(number).ready()) return;
+    TakeDown(episode, Moment::kAny);
+  });
+}
+
 void Faults::TakeDown(const Episode& episode, Moment moment) {
   const int number = episode.processes[0];
   is_victim_[number] = true;
   unhealthy_until_[number] = kForever;
-  if (episode.kind == FaultKind::kOldDisk && cluster_->Process(number).is_node()) {
-    old_disks_[number] = cluster_->Process(number).disk().Snapshot();
-  }
   TakeDownAt(moment, moment == Moment::kAny ? 0 : kBusyTries, episode);
 }
 

@@ -85,6 +85,7 @@ class Faults {
   enum class Moment : uint8_t { kAny, kUnsynced, kInSync, kInSyncOfSeveral };
   // Takes the process down at such a moment of its disk, or when it never comes, and up again.
   void TakeDown(const Episode& episode, Moment moment);
+  void PutBackLater(const Episode& episode, Duration age);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
   // All go down, a little after some node began to write a hint, or when none does.

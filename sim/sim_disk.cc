@@ -18,8 +18,6 @@ constexpr Duration kFlushEvery = 1s;
 constexpr double kReadCached = 0.7;
 constexpr Duration kReadMax = 300us;
 constexpr double kForgetAllChance = 0.5;
-// Damage that the store does not notice, and that the checksums of what it stores must.
-constexpr double kSilentDamageChance = 0.5;
 
 Duration UpTo(Random* random, Duration limit) {
   return Duration(static_cast<int64_t>(random->Below(static_cast<uint64_t>(limit.count()) + 1)));
@@ -98,29 +96,19 @@ void SimDisk::Damage(const Place& place, Random* random) {
   ++stats_.values_damaged;
   const auto entry = map(place.family).find(place.key);
   ANNULUS_CHECK(entry != map(place.family).end());
-  if (entry->second.empty() || !random->Chance(kSilentDamageChance)) {
-    damaged_.emplace(place.family, place.key);
-    return;
-  }
   const uint64_t bit = random->Below(entry->second.size() * 8);
   entry->second[bit / 8] = static_cast<char>(entry->second[bit / 8] ^ (1 << (bit % 8)));
 }
 
-absl::Status SimDisk::Readable(ColumnFamily family, const Bytes& key) {
-  if (!damaged_.contains({family, key})) return absl::OkStatus();
-  ++stats_.damage_met;
-  return absl::DataLossError("a block of the store is damaged");
-}
-
 std::shared_ptr<const SimDisk::Image> SimDisk::Snapshot() const {
   // What was acknowledged without a sync may be missing from a copy; with syncs nothing is.
-  return std::make_shared<Image>(Image{maps_});
+  return std::make_shared<Image>(Image{maps_, sequence_});
 }
 
 void SimDisk::Restore(const Image& image) {
   ANNULUS_CHECK(open_ == nullptr);
   maps_ = image.maps;
-  damaged_.clear();
+  sequence_ = image.sequence;
 }
 
 void SimDisk::Wipe() { Restore(Image{}); }
@@ -138,7 +126,6 @@ void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
       RemoveRange(write, undo);
       continue;
     }
-    if (!damaged_.empty()) damaged_.erase({write.family, write.key});
     if (undo != nullptr) {
       const auto old = map.find(write.key);
       undo->push_back({write.family, write.key,
@@ -159,7 +146,6 @@ void SimDisk::RemoveRange(const StorageWrite& write, std::vector<Undo>* undo) {
   const auto first = map.lower_bound(write.key);
   const auto last = map.lower_bound(*write.end);
   for (auto entry = first; entry != last; ++entry) {
-    damaged_.erase({write.family, entry->first});
     if (undo != nullptr) undo->push_back({write.family, entry->first, entry->second});
   }
   map.erase(first, last);
@@ -184,6 +170,7 @@ SimStorage::~SimStorage() {
       }
       disk_->unflushed_.pop_back();
     }
+    disk_->sequence_ += kept;
     disk_->unflushed_.clear();
   } else {
     std::vector<const Pending*> unsynced;
@@ -197,7 +184,9 @@ SimStorage::~SimStorage() {
                               : static_cast<size_t>(random.Below(unsynced.size() + 1));
       disk_->stats_.groups_torn += kept > 0 && kept < in_sync_.size();
       for (size_t i = 0; i < kept; ++i) {
-        if (!unsynced[i]->fails) disk_->Apply(unsynced[i]->batch, nullptr);
+        if (unsynced[i]->fails) continue;
+        disk_->Apply(unsynced[i]->batch, nullptr);
+        ++disk_->sequence_;
       }
       lost = unsynced.size() - kept;
     }
@@ -246,7 +235,6 @@ void SimStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t e
 }
 
 absl::StatusOr<std::optional<Bytes>> SimStorage::Value(ColumnFamily family, const Bytes& key) {
-  if (absl::Status readable = disk_->Readable(family, key); !readable.ok()) return readable;
   return disk_->Peek(family, key);
 }
 
@@ -261,8 +249,6 @@ absl::StatusOr<StoragePage> SimStorage::Page(ColumnFamily family, const Bytes& b
       page.more = true;
       break;
     }
-    absl::Status readable = disk_->Readable(family, entry->first);
-    if (!readable.ok()) return readable;
     page.entries.emplace_back(entry->first, entry->second);
     bytes += entry->first.size() + entry->second.size();
   }
@@ -309,6 +295,7 @@ void SimStorage::FinishSync() {
       ++disk_->stats_.failed_commits;
     } else if (disk_->sync_) {
       disk_->Apply(pending.batch, nullptr);
+      ++disk_->sequence_;
     } else {
       disk_->unflushed_.emplace_back();
       disk_->Apply(pending.batch, &disk_->unflushed_.back());
@@ -331,6 +318,7 @@ void SimStorage::FinishSync() {
 
 void SimStorage::Flush() {
   flush_asked_ = false;
+  disk_->sequence_ += disk_->unflushed_.size();
   disk_->unflushed_.clear();
 }
 

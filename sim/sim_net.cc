@@ -64,7 +64,12 @@ struct HashFields {
 
   void operator()(const IntroduceRequest&) {}
   void operator()(const IntroduceReply& m) {
-    (*h)(m.cluster)(m.name)(m.id.value())(m.incarnation.value())(m.layout);
+    (*h)(m.cluster)(m.name)(m.id.value())(m.incarnation.value())(m.layout)(
+        static_cast<uint64_t>(m.claim))(static_cast<uint64_t>(m.started.micros));
+  }
+  void operator()(const RecallRequest& m) { (*h)(m.node.value()); }
+  void operator()(const RecallReply& m) {
+    (*h)(m.known)(m.sequence)(m.incarnation.value())(m.peer_address);
   }
   void operator()(const PingRequest& m) { (*h)(m.gossip); }
   void operator()(const PingReply& m) { (*h)(m.gossip); }
@@ -82,7 +87,7 @@ struct HashFields {
   void operator()(const ReplicateRequest& m) {
     (*h)(m.item)(m.record)(m.epoch.value())(m.hint_for.value())(m.counted);
   }
-  void operator()(const ReplicateReply& m) { (*h)(m.durable); }
+  void operator()(const ReplicateReply& m) { (*h)(m.durable)(m.sequence); }
   void operator()(const ReadRequest& m) { (*h)(m.item)(m.whole_up_to_bytes); }
   void operator()(const ReadReply& m) {
     (*h)(m.found)(m.digest)(m.epoch.value())(m.closed.value())(m.rebuilding);

@@ -165,9 +165,7 @@ class SimTransport final : public Transport {
   std::unique_ptr<Link> Open(std::string address, NodeId expected) override;
   void Serve(Handler handler) override;
 
-  // Who this process is, once that is known; until then it is nobody (0) to its peers, and lines
-  // that expect somebody are refused.
-  void SetIdentity(NodeId id) { id_ = id; }
+  void SetIdentity(NodeId id, Incarnation /*incarnation*/) override { id_ = id; }
   // The process goes down with its machine: nobody tells its peers.
   void DieSilently() { dies_silently_ = true; }
   // The process stopped answering just now (a pause), or goes on.

@@ -34,7 +34,7 @@ class SimNetTest : public testing::Test {
   void StartServer() {
     server_loop_ = world_.NewLoop(kServer, {.boot = 77s});
     server_ = net_.Attach(server_loop_, "b:1");
-    server_->SetIdentity(NodeId(2));
+    server_->SetIdentity(NodeId(2), Incarnation(1));
     server_->Serve([this](PeerContext context, PeerRequest, PeerDone done) {
       ++handled_;
       deadline_left_ = context.deadline - server_loop_->Now();

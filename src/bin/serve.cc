@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "adapters/faults/faulty_env.h"
@@ -21,11 +23,14 @@
 #include "adapters/grpc/server.h"
 #include "adapters/http/http_server.h"
 #include "adapters/log/logger.h"
+#include "adapters/rocksdb/data_directory.h"
+#include "adapters/rocksdb/rocks_status.h"
 #include "adapters/rocksdb/rocks_storage.h"
 #include "base/check.h"
 #include "bin/process_metrics.h"
 #include "bin/request_log.h"
 #include "bin/signals.h"
+#include "core/error.h"
 #include "node/node.h"
 #include "task/mailbox.h"
 #include "task/sleep.h"
@@ -60,6 +65,12 @@ Random SeededRandom() {
   uint64_t seed = 0;
   ANNULUS_CHECK(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
   return Random(seed);
+}
+
+// What calls for a person, and what merely happened.
+LogLevel LevelOf(std::string_view event) {
+  if (event == "duplicate_node_id" || event == "disk_not_as_it_was") return LogLevel::kError;
+  return LogLevel::kInfo;
 }
 
 NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
@@ -98,6 +109,12 @@ class Process {
 
  private:
   absl::Status OpenStorage();
+  absl::Status OpenDatabase();
+  // Whether that is damage which the other members make good.
+  bool CallsForQuarantine(const absl::Status& status) const;
+  // Sets the damaged database aside, and opens an empty one.
+  absl::Status Quarantine(const absl::Status& why);
+  Env MakeEnv();
   absl::Status OpenPorts();
   Task<void> StartNode();
   void Started(std::unique_ptr<Node> node);
@@ -115,6 +132,8 @@ class Process {
   SystemClock clock_;
   Random random_;
   int exit_code_ = 0;
+  std::vector<std::string> notices_;
+  int databases_set_aside_ = 0;
   bool stopping_ = false;
   uint64_t layout_version_ = 0;
   Loop::TimerId sample_timer_ = 0;
@@ -187,7 +206,37 @@ int Process::Run() {
 
 absl::Status Process::OpenStorage() {
   if (settings_.coordinator) return absl::OkStatus();
+  absl::Status opened = OpenDatabase();
+  if (CallsForQuarantine(opened)) opened = Quarantine(opened);
+  return opened;
+}
+
+// Once in a start: what is damaged again at once has another cause. A node alone has nobody to
+// learn from; what is left of its data is for people to save.
+bool Process::CallsForQuarantine(const absl::Status& status) const {
+  return absl::IsDataLoss(status) && DetailsOf(status).reason != kReasonUnreadable &&
+         settings_.members.size() > 1 && notices_.empty();
+}
+
+absl::Status Process::Quarantine(const absl::Status& why) {
+  storage_.reset();
+  absl::StatusOr<std::string> aside = SetDatabaseAside(settings_.data_dir);
+  if (!aside.ok()) return aside.status();
+  log_.Log(LogLevel::kError, "database_quarantined",
+           {{"moved_to", *aside},
+            {"why", std::string(why.message())},
+            {"message",
+             "the database is damaged and was set aside, never to be deleted by this program; this "
+             "node starts empty and is rebuilt from the others"}});
+  notices_.push_back(
+      absl::StrCat("the database was damaged and set aside as ", *aside, ": ", why.message()));
+  return OpenDatabase();
+}
+
+absl::Status Process::OpenDatabase() {
+  databases_set_aside_ = DatabasesSetAside(settings_.data_dir);
   RocksOptions options;
+  options.ends_when_damaged = settings_.members.size() > 1;
   options.path = settings_.data_dir;
   options.sync = settings_.sync;
   options.memory_bytes = static_cast<size_t>(settings_.cache_mb) << 20;
@@ -224,25 +273,24 @@ Task<void> Process::StartNode() {
   reflection_.Accept();
   transport_->ServerStarted();
 
-  Env env{.loop = loop_.get(),
-          .clock = &clock_,
-          .transport = transport_.get(),
-          .storage = storage_.get(),
-          .random = &random_};
-  if (settings_.enable_faults) {
-    faults_ = std::make_unique<FaultyEnv>(
-        env, MessageSizes{.request = ApproximateSize, .reply = ApproximateSize});
-    env = faults_->env();
-    door_.faults = faults_->plane();
-    WarnOfFaults();
+  absl::StatusOr<std::unique_ptr<Node>> node = absl::UnknownError("not started");
+  while (true) {
+    const Env env = MakeEnv();
+    EventSink events = [this](std::string_view event, std::string_view detail) {
+      log_.Log(LevelOf(event), event, detail);
+      loop_->Post([this] { Refresh(); });
+    };
+    NodeOptions options = ToNodeOptions(settings_);
+    options.notices = notices_;
+    node = co_await Node::Start(env, std::move(options), std::move(events));
+    if (stopping_) co_return;  // A signal came first.
+    if (!CallsForQuarantine(node.status())) break;
+    absl::Status opened = Quarantine(node.status());
+    if (opened.ok()) continue;
+    node = opened;
+    break;
   }
-  EventSink events = [this](std::string_view event, std::string_view detail) {
-    log_.Log(LogLevel::kInfo, event, detail);
-    loop_->Post([this] { Refresh(); });
-  };
-  absl::StatusOr<std::unique_ptr<Node>> node =
-      co_await Node::Start(env, ToNodeOptions(settings_), std::move(events));
-  if (stopping_) co_return;  // A signal came first.
+  if (settings_.enable_faults) WarnOfFaults();
   if (node.ok()) {
     Started(*std::move(node));
   } else {
@@ -251,9 +299,21 @@ Task<void> Process::StartNode() {
   }
 }
 
+Env Process::MakeEnv() {
+  const Env env{.loop = loop_.get(),
+                .clock = &clock_,
+                .transport = transport_.get(),
+                .storage = storage_.get(),
+                .random = &random_};
+  if (!settings_.enable_faults) return env;
+  faults_ = std::make_unique<FaultyEnv>(
+      env, MessageSizes{.request = ApproximateSize, .reply = ApproximateSize});
+  door_.faults = faults_->plane();
+  return faults_->env();
+}
+
 void Process::Started(std::unique_ptr<Node> node) {
   node_ = std::move(node);
-  transport_->SetIdentity(node_->id(), node_->incarnation());
   door_.node = node_.get();
   kv_.Accept();
   admin_.Accept();
@@ -340,7 +400,9 @@ void Process::Refresh() {
                  .faults_active = faults_ == nullptr ? 0 : faults_->plane()->Active().size(),
                  .counters = view.counters,
                  .convergence = view.storage ? std::optional(view.convergence) : std::nullopt,
-                 .hints = view.hints});
+                 .hints = view.hints,
+                 .reap = view.reap,
+                 .databases_set_aside = databases_set_aside_});
 }
 
 void Process::SampleAgain() {

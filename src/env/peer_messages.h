@@ -21,6 +21,13 @@ namespace annulus {
 // What nodes say to each other. The same messages cross the simulated network as they are, and the
 // real one as annulus.peer.v1 (adapters/grpc translates, and decides nothing).
 
+// How far a process has come in being the node that it says it is.
+enum class Claim : uint8_t {
+  kNone,      // It has found another process with its id, and serves nobody.
+  kStarting,  // It finds out whether it may serve.
+  kServing,
+};
+
 // Who are you, and do you know the layout? Asked of an address before ids are known.
 struct IntroduceRequest {};
 struct IntroduceReply {
@@ -35,6 +42,21 @@ struct IntroduceReply {
   Bytes layout;  // Encoded; empty while it has none.
   // Of the settings that the first layout is formed from: members must agree on them.
   uint64_t formation_digest = 0;
+  // Of two processes with one id the one that serves goes on, else the one that started first.
+  Claim claim = Claim::kServing;
+  WallTime started;
+};
+
+// What do you remember of this member? Answered while starting too: it is what a member asks about
+// itself before it serves (node/self_check).
+struct RecallRequest {
+  NodeId node;
+};
+struct RecallReply {
+  bool known = false;        // The answerer has it in its layout.
+  uint64_t sequence = 0;     // The highest that it ever said.
+  Incarnation incarnation;   // As last heard; 0: nothing was.
+  std::string peer_address;  // The same.
 };
 
 // Are you there? Both ways it carries what is known of the members (core/gossip, encoded there).
@@ -86,7 +108,8 @@ struct ReplicateRequest {
   bool counted = true;  // The sender counts the answer toward its quorum.
 };
 struct ReplicateReply {
-  bool durable = true;  // False where the node is set not to sync.
+  bool durable = true;    // False where the node is set not to sync.
+  uint64_t sequence = 0;  // Of the node that answers (DESIGN section 8).
 };
 
 // What do you hold of this item? A node that does not own it answers from its hints.
@@ -218,9 +241,9 @@ struct PingForReply {
 using PeerRequest =
     std::variant<IntroduceRequest, PingRequest, ForwardRequest, ReplicateRequest, ReadRequest,
                  RangeRequest, RootsRequest, LeavesRequest, KeysRequest, HurryRequest,
-                 PingForRequest, EpochsRequest, ReapRequest>;
+                 PingForRequest, EpochsRequest, ReapRequest, RecallRequest>;
 using PeerReply = std::variant<IntroduceReply, PingReply, ForwardReply, ReplicateReply, ReadReply,
                                RangeReply, RootsReply, LeavesReply, KeysReply, HurryReply,
-                               PingForReply, EpochsReply, ReapReply>;
+                               PingForReply, EpochsReply, ReapReply, RecallReply>;
 
 }  // namespace annulus

@@ -66,6 +66,12 @@ class Storage {
 
   // Whether a commit is durable when it is acknowledged.
   virtual bool Syncs() const = 0;
+
+  // Rises with each durable commit, by any number, and is as durable as they are: no crash makes it
+  // fall below what was returned before. Only another disk does: an empty one begins near 0, and a
+  // copy where it was taken (DESIGN section 8). With sync off it may lag behind, for the same
+  // reason.
+  virtual uint64_t Sequence() const = 0;
 };
 
 }  // namespace annulus

@@ -59,6 +59,11 @@ class Transport {
 
   // Starts to take requests. Once.
   virtual void Serve(Handler handler) = 0;
+
+  // Who this process says it is, in connections that are made from now on. Before the first call it
+  // dials nobody and takes no requests; 0 stands for nobody, and lines that expect somebody are
+  // refused.
+  virtual void SetIdentity(NodeId id, Incarnation incarnation) = 0;
 };
 
 // Reasons (core/error.h) that a Link gives.

@@ -181,6 +181,7 @@ struct StatusView {
   Duration uptime{0};
   bool ready = false;
   std::string not_ready_reason;
+  std::vector<std::string> notices;  // What an operator should know of this process.
   bool sync = true;
   std::vector<MemberView> members;
   ConvergenceView convergence;

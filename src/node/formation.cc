@@ -1,12 +1,14 @@
 #include "node/formation.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/checksum.h"
 #include "node/identity.h"
+#include "node/namesake.h"
 #include "task/mailbox.h"
 #include "task/sleep.h"
 
@@ -14,6 +16,9 @@ namespace annulus {
 namespace {
 
 constexpr Duration kIntroductionMax = 1s;
+// For so long nobody may answer as the old holder of an id that is taken again.
+constexpr Duration kHolderSilence = 2s;
+constexpr Duration kHolderProbe = 500ms;
 
 uint64_t FormationDigest(const NodeOptions& options) {
   std::vector<std::string> names;
@@ -95,15 +100,69 @@ absl::Status CheckLayout(const NodeContext& node, const Layout& layout) {
                      node.options.partitions, "; set partitions to that number"));
   }
   if (layout.FindMember(node.id) != nullptr) return absl::OkStatus();
-  if (const Member* namesake = layout.FindMember(node.options.name); namesake != nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("layout ", layout.version().value(), " knows ", node.options.name, " as node ",
-                     ToHex(namesake->id), ", but this data directory is new (node ", ToHex(node.id),
-                     "): start it with its old data directory"));
-  }
+  // Its data directory is new, the member is not: see TakeOverFrom.
+  if (layout.FindMember(node.options.name) != nullptr) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("layout ", layout.version().value(), " has no member ", node.options.name,
                    ": this version cannot add nodes to a formed cluster"));
+}
+
+// Where the member may be: by the layout, by this configuration, and as the others last heard.
+Task<std::set<std::string>> PlacesOf(NodeContext* node, Member member,
+                                     const std::vector<std::unique_ptr<Link>>& links) {
+  std::set<std::string> places = {member.peer_address, node->options.peer_address};
+  Mailbox<PeerResult> box(node->env.loop);
+  size_t under_way = 0;
+  for (size_t i = 0; i < links.size(); ++i) {
+    const NodeOptions::Seed& seed = node->options.seeds[i];
+    if (seed.name == member.name) places.insert(seed.peer_address);
+    if (links[i] == nullptr) continue;
+    ++under_way;
+    links[i]->Call(RecallRequest{.node = member.id}, node->Now() + kIntroductionMax,
+                   LayoutVersion{},
+                   [to = box.sender()](PeerResult result) { to.Deliver(std::move(result)); });
+  }
+  for (; under_way > 0; --under_way) {
+    std::optional<PeerResult> result = co_await box.Next();
+    if (result->ok()) places.insert(std::get<RecallReply>(**result).peer_address);
+  }
+  co_return places;
+}
+
+// This data directory is new, and the layout has a member of this name: this node is that member,
+// whose disk was lost, unless that one still answers.
+Task<absl::Status> TakeOverFrom(NodeContext* node, Member member, const Layout& layout,
+                                const std::vector<std::unique_ptr<Link>>& links) {
+  std::optional<Namesake> holder;
+  const Instant until = node->Now() + kHolderSilence;
+  while (!holder.has_value() && node->Now() < until) {
+    std::set<std::string> places = co_await PlacesOf(node, member, links);
+    holder = co_await FindNamesake(node, member.id, std::move(places), kHolderProbe);
+    if (!holder.has_value()) co_await Sleep(node->env.loop, node->options.formation_interval);
+  }
+  if (holder.has_value()) {
+    co_return absl::FailedPreconditionError(
+        absl::StrCat("layout ", layout.version().value(), " knows ", member.name, " as node ",
+                     ToHex(member.id), ", which still answers at ", holder->address,
+                     ", and this data directory is new: stop that process first, or start this "
+                     "one with the old data directory"));
+  }
+  std::string cluster = node->options.cluster;
+  absl::Status taken =
+      co_await TakeOver(node->env, member.id, std::move(cluster), member.name, layout);
+  if (!taken.ok()) {
+    co_return absl::Status(taken.code(),
+                           absl::StrCat("the old id could not be stored: ", taken.message()));
+  }
+  node->id = member.id;
+  node->fresh = false;
+  node->rebuild_all = true;
+  node->env.transport->SetIdentity(node->id, node->incarnation);
+  const std::string what =
+      absl::StrCat("this disk was empty: ", member.name, " is node ", ToHex(member.id), " again");
+  node->events("disk_not_as_it_was", what);
+  node->notices.push_back(what);
+  co_return absl::OkStatus();
 }
 
 Member MemberOf(const IntroduceReply& reply) {
@@ -122,7 +181,7 @@ Task<bool> Adopt(NodeContext* node, Layout layout) {
       co_return false;
     }
   }
-  node->layout = std::make_shared<const Layout>(std::move(layout));
+  node->joining = std::make_shared<const Layout>(std::move(layout));
   co_return true;
 }
 
@@ -150,6 +209,10 @@ Task<bool> Round(NodeContext* node, const std::vector<std::unique_ptr<Link>>& li
     if (!replies[i]->layout.empty()) {
       absl::StatusOr<Layout> layout = Layout::Decode(replies[i]->layout);
       absl::Status fits = layout.ok() ? CheckLayout(*node, *layout) : layout.status();
+      const Member* self = fits.ok() ? layout->FindMember(node->options.name) : nullptr;
+      if (node->replica != nullptr && self != nullptr && self->id != node->id) {
+        fits = co_await TakeOverFrom(node, *self, *layout, links);
+      }
       if (fits.ok()) {
         bool adopted = co_await Adopt(node, *std::move(layout));
         co_return adopted;
@@ -183,7 +246,7 @@ Task<void> RunFormation(NodeContext* node) {
     links.push_back(self ? nullptr : node->env.transport->Open(seed.peer_address, NodeId{}));
   }
   std::string reported;
-  while (node->layout == nullptr) {
+  while (node->joining == nullptr) {
     const bool formed = co_await Round(node, links);
     if (formed) break;
     if (node->not_ready_reason != reported) {
@@ -195,6 +258,7 @@ Task<void> RunFormation(NodeContext* node) {
 }
 
 IntroduceReply Introduce(const NodeContext& node) {
+  const Layout* layout = node.layout != nullptr ? node.layout.get() : node.joining.get();
   return {.cluster = node.options.cluster,
           .name = node.options.name,
           .id = node.id,
@@ -203,8 +267,10 @@ IntroduceReply Introduce(const NodeContext& node) {
           .peer_address = node.options.peer_address,
           .client_address = node.options.client_address,
           .zone = node.options.zone,
-          .layout = node.layout == nullptr ? Bytes() : node.layout->Encode(),
-          .formation_digest = FormationDigest(node.options)};
+          .layout = layout == nullptr ? Bytes() : layout->Encode(),
+          .formation_digest = FormationDigest(node.options),
+          .claim = ClaimOf(node),
+          .started = node.started_wall};
 }
 
 }  // namespace annulus

@@ -328,7 +328,11 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
     std::vector<ReadQuorum::Ask> hedges;
     if (node->Now() >= silence_from) {
       patience_ends = node->Now() + node->options.silence_max;
-      hedges = quorum.Hedge();
+      // A slow one that serves others has much to do already.
+      if (node->peers->MayAskAnother(quorum.Awaited(), PeerProgress::Kind::kRead,
+                                     node->Now() - begun)) {
+        hedges = quorum.Hedge();
+      }
     } else {
       patience_ends = silence_from;
       if (node->hedges.Take()) hedges = quorum.HedgeEarly();

@@ -28,8 +28,7 @@ Gossiper::Gossiper(Env env, Peers* peers, NodeId self, bool observer, MemberFact
                    Gossip::Options options)
     : env_(env), peers_(peers), gossip_(self, observer, std::move(own), options) {}
 
-void Gossiper::Adopt(const Layout& layout) {
-  const bool running = !seen_.empty();
+void Gossiper::Listen(const Layout& layout) {
   std::vector<NodeId> members;
   for (const Member& member : layout.members()) members.push_back(member.id);
   gossip_.SetMembers(members);
@@ -37,16 +36,23 @@ void Gossiper::Adopt(const Layout& layout) {
   own.layout_version = layout.version();
   SetOwn(std::move(own));
   for (const NodeId member : members) {
-    if (gossip_.Find(member) == nullptr) continue;
-    if (seen_.try_emplace(member).second) flows_.Spawn(Greet(member));
+    if (gossip_.Find(member) != nullptr) seen_.try_emplace(member);
   }
-  if (!running) flows_.Spawn(Run());
+}
+
+void Gossiper::Adopt(const Layout& layout) {
+  Listen(layout);
+  const bool starts = !std::exchange(speaks_, true);
+  for (auto& [member, seen] : seen_) {
+    if (!std::exchange(seen.greeted, true)) flows_.Spawn(Greet(member));
+  }
+  if (starts) flows_.Spawn(Run());
 }
 
 Task<void> Gossiper::Run() {
   // Not all at once where all start together, and not before the lines stand.
   co_await Sleep(env_.loop, kGreetInterval + Duration(env_.random->Below(kPhaseMax.count())));
-  while (true) {
+  while (speaks_) {
     for (const auto& [member, seen] : seen_) {
       gossip_.Heard(member, peers_->HeardAt(member));
       // Does it not answer, or is what it does for us only slow?
@@ -61,7 +67,7 @@ Task<void> Gossiper::Run() {
 }
 
 Task<void> Gossiper::Greet(NodeId member) {
-  for (int tries = 0; tries < kGreetTries; ++tries) {
+  for (int tries = 0; tries < kGreetTries && speaks_; ++tries) {
     if (peers_->Connected(member)) {
       Ping(member);
       co_return;
@@ -71,7 +77,7 @@ Task<void> Gossiper::Greet(NodeId member) {
 }
 
 void Gossiper::Ping(NodeId member) {
-  peers_->Call(member, PingRequest{gossip_.MessageTo(member)}, env_.loop->Now() + kPingTimeout,
+  peers_->Call(member, PingRequest{MessageTo(member)}, env_.loop->Now() + kPingTimeout,
                [this, member](PeerResult result) {
                  if (!result.ok()) return;
                  // What is malformed ends there; that it answered has been noted.
@@ -81,7 +87,7 @@ void Gossiper::Ping(NodeId member) {
 
 void Gossiper::AskRelay(const Gossip::Effects::AskRelay& ask) {
   PingForRequest request{
-      .target = ask.target, .timeout = ask.timeout, .gossip = gossip_.MessageTo(ask.relay)};
+      .target = ask.target, .timeout = ask.timeout, .gossip = MessageTo(ask.relay)};
   peers_->Call(ask.relay, std::move(request), env_.loop->Now() + ask.timeout + kPingForGrace,
                [this, relay = ask.relay, target = ask.target](PeerResult result) {
                  if (result.ok()) OnRelayed(relay, target, std::get<PingForReply>(*result).reached);
@@ -104,7 +110,7 @@ absl::StatusOr<PingReply> Gossiper::AnswerPing(NodeId from, const PingRequest& r
   if (gossip_.Find(from) != nullptr && peers_->StateOf(from) != Liveness::State::kUp) {
     gossip_.ProbeSoon(from);
   }
-  return PingReply{gossip_.MessageTo(from)};
+  return PingReply{MessageTo(from)};
 }
 
 Task<absl::StatusOr<PingForReply>> Gossiper::AnswerPingFor(NodeId from, PingForRequest request,
@@ -114,7 +120,7 @@ Task<absl::StatusOr<PingForReply>> Gossiper::AnswerPingFor(NodeId from, PingForR
     co_return PingForReply{.reached = request.target == gossip_.own().node};
   }
   deadline = std::min(deadline, env_.loop->Now() + request.timeout);
-  PingRequest ping{gossip_.MessageTo(request.target)};
+  PingRequest ping{MessageTo(request.target)};
   PeerResult result = co_await Await<PeerResult>(
       [&](auto done) { peers_->Call(request.target, std::move(ping), deadline, std::move(done)); });
   if (!result.ok()) co_return PingForReply{.reached = false};

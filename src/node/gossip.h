@@ -18,13 +18,21 @@ class Gossiper {
   Gossiper(Env env, Peers* peers, NodeId self, bool observer, MemberFacts own,
            Gossip::Options options);
 
+  // Hears what the others say, and says nothing: a process that may turn out to be nobody must not
+  // be taken for a member. REQUIRES: Peers has adopted the layout.
+  void Listen(const Layout& layout);
   // Tells every other member of this process at once, then probes one after the other.
   // REQUIRES: Peers has adopted the layout.
   void Adopt(const Layout& layout);
+  // Says nothing from now on.
+  void FallSilent() { speaks_ = false; }
 
   // What this node says of itself; the next probe carries it.
   const MemberFacts& own() const { return gossip_.own().facts; }
   void SetOwn(MemberFacts own) { gossip_.SetOwn(std::move(own)); }
+  // As Gossip says.
+  uint64_t SequenceOf(NodeId member) const { return gossip_.SequenceOf(member); }
+  std::map<Incarnation, std::string> TakeNamesakes() { return gossip_.TakeNamesakes(); }
 
   // As last heard of the member; null for no member, and for oneself.
   const GossipUpdate* Find(NodeId member) const { return gossip_.Find(member); }
@@ -39,10 +47,12 @@ class Gossiper {
   struct Seen {
     Incarnation incarnation;
     Standing standing = Standing::kAlive;
+    bool greeted = false;
     Instant redialled_at = Instant::min();
   };
 
   Task<void> Run();
+  Bytes MessageTo(NodeId receiver) { return speaks_ ? gossip_.MessageTo(receiver) : Bytes(); }
   // Pings the member as soon as the line to it stands.
   Task<void> Greet(NodeId member);
   void Ping(NodeId member);
@@ -55,6 +65,7 @@ class Gossiper {
   Peers* peers_;
   Gossip gossip_;
   std::map<NodeId, Seen> seen_;
+  bool speaks_ = false;
   TaskGroup flows_;
 };
 

@@ -51,6 +51,7 @@ class HeldStorage : public Storage {
     }
   }
   bool Syncs() const override { return true; }
+  uint64_t Sequence() const override { return 0; }
 
   void LetCommitGo(bool ok = true) {
     auto commit = std::move(commits.front());

@@ -10,6 +10,8 @@ namespace {
 
 constexpr char kIdentityKey[] = "identity";
 constexpr char kLayoutKey[] = "layout";
+constexpr char kSequenceBaseKey[] = "sequence_base";
+constexpr char kRebuildAllKey[] = "rebuild_all";  // There, or not.
 
 Bytes Encode(NodeId id, BytesView cluster, BytesView name) {
   Bytes out;
@@ -17,6 +19,31 @@ Bytes Encode(NodeId id, BytesView cluster, BytesView name) {
   PutSized(&out, cluster);
   PutSized(&out, name);
   return out;
+}
+
+StorageWrite Meta(std::string name, std::optional<Bytes> value) {
+  return {ColumnFamily::kMeta, std::move(name), std::move(value)};
+}
+
+absl::Status Damaged(const char* what) {
+  return absl::DataLossError(absl::StrCat("the data directory's ", what, " is damaged"));
+}
+
+// What is there only once something was found wrong with the disk.
+Task<absl::Status> LoadAmnesia(Env env, Identity* identity) {
+  std::string key = kSequenceBaseKey;
+  absl::StatusOr<std::optional<Bytes>> base = co_await ReadMeta(env, key);
+  if (!base.ok()) co_return base.status();
+  if (base->has_value()) {
+    ByteReader reader(**base);
+    reader.Fixed64(&identity->sequence_base);
+    if (!reader.done()) co_return Damaged("sequence base");
+  }
+  key = kRebuildAllKey;
+  absl::StatusOr<std::optional<Bytes>> rebuild = co_await ReadMeta(env, key);
+  if (!rebuild.ok()) co_return rebuild.status();
+  identity->rebuild_all = rebuild->has_value();
+  co_return absl::OkStatus();
 }
 
 absl::Status Check(const std::string& stored_cluster, const std::string& stored_name,
@@ -48,6 +75,7 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
     Bytes value = Encode(identity.id, cluster, name);
     absl::Status written = co_await WriteMeta(env, key, std::move(value));
     if (!written.ok()) co_return written;
+    identity.fresh = true;
     co_return identity;
   }
 
@@ -57,7 +85,7 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
   reader.Fixed64(&id);
   reader.Sized(&stored_cluster);
   reader.Sized(&stored_name);
-  if (!reader.done()) co_return absl::DataLossError("the data directory's identity is damaged");
+  if (!reader.done()) co_return Damaged("identity");
   if (absl::Status same =
           Check(std::string(stored_cluster), std::string(stored_name), cluster, name);
       !same.ok()) {
@@ -73,6 +101,8 @@ Task<absl::StatusOr<Identity>> LoadIdentity(Env env, std::string cluster, std::s
     if (!layout.ok()) co_return layout.status();
     identity.layout = *std::move(layout);
   }
+  absl::Status amnesia = co_await LoadAmnesia(env, &identity);
+  if (!amnesia.ok()) co_return amnesia;
   co_return identity;
 }
 
@@ -82,5 +112,27 @@ Task<absl::Status> StoreLayout(Env env, const Layout& layout) {
   absl::Status status = co_await WriteMeta(env, std::move(key), std::move(value));
   co_return status;
 }
+
+Task<absl::Status> TakeOver(Env env, NodeId id, std::string cluster, std::string name,
+                            const Layout& layout) {
+  StorageBatch batch;
+  batch.push_back(Meta(kIdentityKey, Encode(id, cluster, name)));
+  batch.push_back(Meta(kLayoutKey, layout.Encode()));
+  batch.push_back(Meta(kRebuildAllKey, Bytes()));
+  absl::Status status = co_await CommitMeta(env, std::move(batch));
+  co_return status;
+}
+
+Task<absl::Status> NoteAmnesia(Env env, uint64_t sequence_base) {
+  Bytes base;
+  PutFixed64(&base, sequence_base);
+  StorageBatch batch;
+  batch.push_back(Meta(kSequenceBaseKey, std::move(base)));
+  batch.push_back(Meta(kRebuildAllKey, Bytes()));
+  absl::Status status = co_await CommitMeta(env, std::move(batch));
+  co_return status;
+}
+
+StorageWrite RebuildAllTakenUp() { return Meta(kRebuildAllKey, std::nullopt); }
 
 }  // namespace annulus

@@ -39,6 +39,7 @@ class MapStorage : public Storage {
     done(std::move(page));
   }
   bool Syncs() const override { return true; }
+  uint64_t Sequence() const override { return 0; }
 
   void Apply(StorageBatch batch) {
     for (StorageWrite& write : batch) {

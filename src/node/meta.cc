@@ -14,11 +14,15 @@ Task<absl::StatusOr<std::optional<Bytes>>> ReadMeta(Env env, std::string name) {
 }
 
 Task<absl::Status> WriteMeta(Env env, std::string name, Bytes value) {
-  absl::Status status = co_await Await<absl::Status>([&](auto done) {
-    StorageBatch batch;
-    batch.push_back({ColumnFamily::kMeta, std::move(name), std::move(value)});
-    env.storage->Commit(std::move(batch), std::move(done));
-  });
+  StorageBatch batch;
+  batch.push_back({ColumnFamily::kMeta, std::move(name), std::move(value)});
+  absl::Status status = co_await CommitMeta(env, std::move(batch));
+  co_return status;
+}
+
+Task<absl::Status> CommitMeta(Env env, StorageBatch batch) {
+  absl::Status status = co_await Await<absl::Status>(
+      [&](auto done) { env.storage->Commit(std::move(batch), std::move(done)); });
   co_return status;
 }
 

@@ -15,5 +15,7 @@ namespace annulus {
 Task<absl::StatusOr<std::optional<Bytes>>> ReadMeta(Env env, std::string name);
 // Durable when it returns OK.
 Task<absl::Status> WriteMeta(Env env, std::string name, Bytes value);
+// Several at once, or none of them.
+Task<absl::Status> CommitMeta(Env env, StorageBatch batch);
 
 }  // namespace annulus

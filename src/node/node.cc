@@ -14,17 +14,22 @@
 #include "node/identity.h"
 #include "node/lessons.h"
 #include "node/locate.h"
+#include "node/meta.h"
 #include "node/put.h"
 #include "node/reaper.h"
 #include "node/rebuild.h"
 #include "node/repair.h"
 #include "node/scan.h"
+#include "node/self_check.h"
+#include "task/sleep.h"
 
 namespace annulus {
 namespace {
 
 // A page, and what its replicas send for it.
 constexpr size_t kScanBytes = 4 << 20;
+// Before what could not be written is tried once more.
+constexpr Duration kNoteAgain = 500ms;
 
 // Counts a client operation while it runs.
 class Busy {
@@ -41,17 +46,18 @@ class Busy {
 class NodeImpl : public Node {
  public:
   NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
-           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events)
-      : admission_(options.admission) {
+           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events) {
     context_ = {.env = env,
                 .options = std::move(options),
                 .tokens = std::move(tokens),
                 .id = identity.id,
                 .incarnation = incarnation,
                 .started = env.loop->Now(),
+                .started_wall = env.clock->Wall(),
                 .epochs = std::move(epochs),
                 .not_ready_reason = "starting",
                 .events = std::move(events)};
+    context_.admission = std::make_unique<Admission>(context_.options.admission);
     context_.hedges = HedgeBudget(context_.options.silence_max);
     if (env.storage != nullptr) {
       context_.replica = std::make_unique<Replica>(
@@ -61,16 +67,14 @@ class NodeImpl : public Node {
                            .hint_limits = context_.options.hint_limits,
                            .clock_skew_max = context_.options.clock_skew_max});
     }
-    context_.peers = std::make_unique<Peers>(env, context_.id, context_.options.silence_max);
-    MemberFacts own{.incarnation = incarnation,
-                    .peer_address = context_.options.peer_address,
-                    .client_address = context_.options.client_address};
-    context_.gossip = std::make_unique<Gossiper>(env, context_.peers.get(), context_.id,
-                                                 /*observer=*/env.storage == nullptr,
-                                                 std::move(own), context_.options.gossip);
+    context_.notices = context_.options.notices;
+    context_.fresh = identity.fresh;
+    context_.sequence_base = identity.sequence_base;
+    context_.rebuild_all = identity.rebuild_all;
     if (identity.layout.has_value()) {
-      context_.layout = std::make_shared<const Layout>(*std::move(identity.layout));
+      context_.joining = std::make_shared<const Layout>(*std::move(identity.layout));
     }
+    BecomeMember();
     if (env.storage != nullptr) {
       anti_entropy_ = std::make_unique<AntiEntropy>(&context_);
       context_.anti_entropy = anti_entropy_.get();
@@ -83,6 +87,7 @@ class NodeImpl : public Node {
       flows_.Spawn(anti_entropy_->Scrub());
       flows_.Spawn(rebuilder_->Run());
     }
+    env.transport->SetIdentity(context_.id, incarnation);
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
     });
@@ -91,29 +96,33 @@ class NodeImpl : public Node {
 
   Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNotApplied);
-    AdmissionPlace place(&admission_, BytesOf(request.item, request.value));
+    if (IsClosed()) co_return Closed(Outcome::kNotApplied);
+    AdmissionPlace place = Enter(Admission::Work::kWrite, BytesOf(request.item, request.value));
     if (!place.status().ok()) co_return Refused(place.status());
     absl::StatusOr<WriteAnswer> answer =
         co_await RunWrite(&context_, std::move(request), Bounded(deadline));
+    if (answer.ok()) place.Served(context_.Now());
     co_return answer;
   }
 
   Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNone);
-    AdmissionPlace place(&admission_, admission_.ReadBytes());
+    if (IsClosed()) co_return Closed(Outcome::kNone);
+    AdmissionPlace place = Enter(Admission::Work::kRead, context_.admission->ReadBytes());
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<GetAnswer> answer =
         co_await RunGet(&context_, std::move(request), Bounded(deadline));
-    if (answer.ok()) admission_.LearnReadBytes(BytesOf(*answer));
+    if (answer.ok()) {
+      context_.admission->LearnReadBytes(BytesOf(*answer));
+      place.Served(context_.Now());
+    }
     co_return answer;
   }
 
   Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) override {
     Busy busy(&busy_);
-    if (draining_) co_return Draining(Outcome::kNone);
-    AdmissionPlace place(&admission_, kScanBytes);
+    if (IsClosed()) co_return Closed(Outcome::kNone);
+    AdmissionPlace place = Enter(Admission::Work::kScan, kScanBytes);
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<ScanPage> page =
         co_await RunScan(&context_, std::move(request), Bounded(deadline));
@@ -144,18 +153,11 @@ class NodeImpl : public Node {
                     .sync = context_.replica == nullptr || context_.replica->Syncs()};
     if (anti_entropy_ != nullptr) view.convergence = anti_entropy_->convergence();
     view.reap = ReapState();
-    if (draining_) {
-      view.not_ready_reason = "draining";
-    } else if (context_.layout == nullptr) {
-      view.not_ready_reason = context_.not_ready_reason;
-    } else if (view.reap.untold > 0) {
-      view.not_ready_reason =
-          absl::StrCat("no other owner has told this node yet where ", view.reap.untold,
-                       " of its partitions stand; it serves them once one of each has");
-    }
+    view.not_ready_reason = WhyNotReady(view.reap);
     view.ready = view.not_ready_reason.empty();
+    view.notices = context_.notices;
     view.counters = context_.counters;
-    view.counters.overloads = admission_.refused();
+    view.counters.overloads = context_.admission->refused();
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
     if (context_.layout == nullptr) return view;
     const Layout& layout = *context_.layout;
@@ -195,9 +197,24 @@ class NodeImpl : public Node {
   void Spawn(Task<void> task) override { flows_.Spawn(std::move(task)); }
 
  private:
-  static absl::Status Draining(Outcome outcome) {
+  // Whether nothing new is taken.
+  bool IsClosed() const { return draining_ || !context_.refused.empty(); }
+  absl::Status Closed(Outcome outcome) const {
+    if (!draining_) {
+      return WithDetails(absl::UnavailableError(context_.refused),
+                         {.reason = "NOT_READY", .outcome = outcome});
+    }
     return WithDetails(absl::UnavailableError("the server is shutting down; ask another one"),
                        {.reason = "DRAINING", .outcome = outcome});
+  }
+  // Empty where it is ready.
+  std::string WhyNotReady(const ReapView& reap) const {
+    if (draining_) return "draining";
+    if (!context_.refused.empty()) return context_.refused;
+    if (context_.layout == nullptr) return context_.not_ready_reason;
+    if (reap.untold == 0) return "";
+    return absl::StrCat("no other owner has told this node yet where ", reap.untold,
+                        " of its partitions stand; it serves them once one of each has");
   }
 
   // Of a write that was not begun.
@@ -205,6 +222,10 @@ class NodeImpl : public Node {
     ErrorDetails details = DetailsOf(status);
     details.outcome = Outcome::kNotApplied;
     return WithDetails(status, details);
+  }
+
+  AdmissionPlace Enter(Admission::Work work, size_t bytes) {
+    return AdmissionPlace(context_.admission.get(), work, bytes, context_.Now());
   }
 
   static size_t BytesOf(const Item& item, const Bytes& value) {
@@ -222,16 +243,39 @@ class NodeImpl : public Node {
     return std::min(deadline, now + context_.options.deadline_max);
   }
 
-  // Gets a layout, then lines to its members.
+  // Lines and gossip of the node that this is.
+  void BecomeMember() {
+    const NodeOptions& options = context_.options;
+    context_.gossip.reset();
+    context_.peers = std::make_unique<Peers>(context_.env, context_.id, options.silence_max);
+    MemberFacts own{.incarnation = context_.incarnation,
+                    .peer_address = options.peer_address,
+                    .client_address = options.client_address,
+                    .sequence = context_.Sequence()};
+    context_.gossip = std::make_unique<Gossiper>(context_.env, context_.peers.get(), context_.id,
+                                                 /*observer=*/context_.env.storage == nullptr,
+                                                 std::move(own), options.gossip);
+  }
+
+  // Gets a layout, then lines to its members, then makes sure that it may serve.
   Task<void> Join() {
+    const NodeId id = context_.id;
     co_await RunFormation(&context_);
+    if (context_.id != id) BecomeMember();
     std::map<std::string, std::string> addresses;
     for (const NodeOptions::Seed& seed : context_.options.seeds) {
       addresses[seed.name] = seed.peer_address;
     }
-    context_.peers->Adopt(*context_.layout, addresses);
+    context_.peers->Adopt(*context_.joining, addresses);
+    context_.gossip->Listen(*context_.joining);
+    if (context_.replica != nullptr) self_check_ = std::make_unique<SelfCheck>(&context_);
+    if (context_.replica != nullptr && !context_.fresh) co_await self_check_->BeforeServing();
+    if (context_.rebuild_all) co_await RebuildAll();
+    context_.on_rebuild_all = [this] { flows_.Spawn(RebuildAll()); };
+    context_.layout = context_.joining;
     context_.gossip->Adopt(*context_.layout);
     if (context_.replica != nullptr) {
+      flows_.Spawn(self_check_->Watch());
       flows_.Spawn(RunLessons(&context_));
       flows_.Spawn(RunHandoff(&context_));
       flows_.Spawn(reaper_->Run());
@@ -239,6 +283,27 @@ class NodeImpl : public Node {
     context_.events("layout_adopted",
                     absl::StrCat("version ", context_.layout->version().value(), ", ",
                                  context_.layout->members().size(), " members"));
+  }
+
+  // This disk lacks what the node once had (context_.rebuild_all): notes that of each partition.
+  // Before the node serves, or when it is found later.
+  Task<void> RebuildAll() {
+    while (context_.rebuild_all) {
+      absl::Status noted = co_await rebuilder_->RebuildAll();
+      if (noted.ok()) {
+        StorageBatch taken_up;
+        taken_up.push_back(RebuildAllTakenUp());
+        noted = co_await CommitMeta(context_.env, std::move(taken_up));
+      }
+      if (noted.ok()) {
+        context_.rebuild_all = false;
+        context_.events("rebuild_all", "all partitions of this node are rebuilt from now on");
+        co_return;
+      }
+      context_.not_ready_reason = absl::StrCat(
+          "it could not be noted that all partitions must be rebuilt: ", noted.message());
+      co_await Sleep(context_.env.loop, kNoteAgain);
+    }
   }
 
   // One request of a peer.
@@ -257,25 +322,32 @@ class NodeImpl : public Node {
       Finish(&done, std::move(reply));
       co_return;
     }
+    if (const auto* recall = std::get_if<RecallRequest>(&request)) {
+      done(PeerReply(Recall(context_, *recall)));
+      co_return;
+    }
     if (absl::Status admitted = AdmitPeer(from, request); !admitted.ok()) {
       done(admitted);
       co_return;
     }
     if (auto* forward = std::get_if<ForwardRequest>(&request)) {
       Busy busy(&busy_);
-      if (draining_) {
-        done(Draining(Outcome::kNotApplied));
+      if (IsClosed()) {
+        done(Closed(Outcome::kNotApplied));
         co_return;
       }
-      AdmissionPlace place(&admission_, BytesOf(forward->item, forward->value));
+      AdmissionPlace place =
+          Enter(Admission::Work::kForwarded, BytesOf(forward->item, forward->value));
       if (!place.status().ok()) {
         done(Refused(place.status()));
         co_return;
       }
       absl::StatusOr<ForwardReply> reply = co_await RunAsMinter(&context_, *forward, from.deadline);
+      if (reply.ok()) place.Served(context_.Now());
       Finish(&done, std::move(reply));
     } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
-      absl::StatusOr<ReplicateReply> reply = co_await AnswerReplicate(std::move(*replicate));
+      absl::StatusOr<ReplicateReply> reply =
+          co_await AnswerReplicate(std::move(*replicate), from.deadline);
       Finish(&done, std::move(reply));
     } else if (auto* read = std::get_if<ReadRequest>(&request)) {
       absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(*read));
@@ -316,6 +388,9 @@ class NodeImpl : public Node {
   absl::Status AdmitPeer(const PeerContext& from, const PeerRequest& request) const {
     if (context_.layout == nullptr || context_.replica == nullptr) {
       return NotDone(absl::FailedPreconditionError("no layout here yet"), "NOT_READY");
+    }
+    if (!context_.refused.empty()) {
+      return NotDone(absl::FailedPreconditionError(context_.refused), "NOT_READY");
     }
     if (from.version != context_.layout->version()) {
       return NotDone(absl::FailedPreconditionError(
@@ -378,28 +453,28 @@ class NodeImpl : public Node {
     return context_.NotOwner(partition);
   }
 
-  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request) {
+  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request, Instant deadline) {
     absl::StatusOr<NodeId> hint_for = HintTarget(request);
     if (!hint_for.ok()) co_return hint_for.status();
     Place place{std::move(request.item), *hint_for};
-    Replica::Merging merging{std::move(request.record), request.epoch, request.counted};
+    Replica::Merging merging{std::move(request.record), request.epoch, request.counted, deadline};
     absl::Status merged =
         co_await context_.replica->ApplyMerge(std::move(place), std::move(merging));
     if (*hint_for != NodeId()) {
       ++(merged.ok() ? context_.counters.hints_stored : context_.counters.hints_refused);
     }
     if (!merged.ok()) co_return merged;
-    co_return ReplicateReply{.durable = context_.replica->Syncs()};
+    co_return ReplicateReply{.durable = context_.replica->Syncs(), .sequence = context_.Sequence()};
   }
 
   NodeContext context_;
   // Null in a coordinator.
+  std::unique_ptr<SelfCheck> self_check_;
   std::unique_ptr<AntiEntropy> anti_entropy_;
   std::unique_ptr<Reaper> reaper_;
   std::unique_ptr<Rebuilder> rebuilder_;
   bool draining_ = false;
   size_t busy_ = 0;
-  Admission admission_;
   TaskGroup flows_;  // Last: the flows end before what they use.
 };
 

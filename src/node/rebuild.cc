@@ -56,10 +56,10 @@ Task<bool> Rebuilder::RebuildOne(PartitionId partition) {
 }
 
 Task<absl::Status> Rebuilder::RebuildAll() {
-  std::shared_ptr<const Layout> layout = node_->layout;
+  std::shared_ptr<const Layout> layout = node_->layout == nullptr ? node_->joining : node_->layout;
   for (uint32_t p = 0; p < layout->partitions(); ++p) {
     const PartitionId partition(p);
-    if (!node_->Owns(partition)) continue;
+    if (!layout->Owns(node_->id, partition)) continue;
     absl::Status begun = co_await node_->epochs->SetRebuilding(partition, true);
     if (!begun.ok()) co_return begun;
   }

@@ -24,6 +24,7 @@ class Rebuilder {
   Task<void> Run();
 
   // All partitions that this node owns: its disk is not what it was. OK once that is durable.
+  // REQUIRES: a layout, found at least.
   Task<absl::Status> RebuildAll();
   // A record or hint of these bytes is damaged: it is dropped, and its partition rebuilt where it
   // was an own copy. Returns at once.

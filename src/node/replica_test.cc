@@ -27,6 +27,7 @@ class HeldStorage : public Storage {
     done(StoragePage{});
   }
   bool Syncs() const override { return true; }
+  uint64_t Sequence() const override { return 0; }
 
   void LetGo(absl::Status status = absl::OkStatus()) {
     auto [batch, done] = std::move(held.front());

@@ -23,6 +23,7 @@ constexpr NodeId kPeer{2};
 class FakeTransport final : public Transport {
  public:
   explicit FakeTransport(Loop* loop) : loop_(loop) {}
+  void SetIdentity(NodeId /*id*/, Incarnation /*incarnation*/) override {}
 
   class FakeLink final : public Link {
    public:
@@ -69,6 +70,7 @@ class FakeStorage final : public Storage {
     done(StoragePage{});
   }
   bool Syncs() const override { return true; }
+  uint64_t Sequence() const override { return 0; }
 
   std::vector<Bytes> committed;
 };

@@ -26,6 +26,7 @@ class FaultyStorage final : public Storage {
                       std::move(done));
   }
   bool Syncs() const override { return inner_->Syncs(); }
+  uint64_t Sequence() const override { return inner_->Sequence(); }
 
  private:
   struct Held {

@@ -25,6 +25,9 @@ class FaultyTransport final : public Transport {
 
   std::unique_ptr<Link> Open(std::string address, NodeId expected) override;
   void Serve(Handler handler) override;
+  void SetIdentity(NodeId id, Incarnation incarnation) override {
+    inner_->SetIdentity(id, incarnation);
+  }
 
   // Drops the requests that it holds, and calls the handler no more.
   void StopServing() { line_.reset(); }

@@ -42,6 +42,7 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
   out->set_uptime_s(std::chrono::duration_cast<std::chrono::seconds>(view.uptime).count());
   out->set_ready(view.ready);
   out->set_not_ready_reason(std::move(view.not_ready_reason));
+  for (std::string& notice : view.notices) out->add_notices(std::move(notice));
   out->set_sync(view.sync);
   if (view.storage) {
     pb::Convergence* wire = out->mutable_convergence();
@@ -62,7 +63,13 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
     wire->set_partitions(member.partitions);
     if (view.storage) FillHints(member.hints, wire->mutable_hints());
   }
-  if (view.storage) FillHints(view.hints, out->mutable_hints());
+  if (!view.storage) return;
+  FillHints(view.hints, out->mutable_hints());
+  pb::Reaping* reaping = out->mutable_reaping();
+  reaping->set_untold(view.reap.untold);
+  reaping->set_rebuilding(view.reap.rebuilding);
+  reaping->set_blocked(view.reap.blocked);
+  for (std::string& name : view.reap.blocked_by) reaping->add_blocked_by(std::move(name));
 }
 
 void FillLayout(const annulus::Layout& layout, pb::LayoutResponse* out) {

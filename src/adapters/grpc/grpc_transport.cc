@@ -27,8 +27,9 @@ void GrpcTransport::Serve(Handler handler) {
 }
 
 void GrpcTransport::SetIdentity(NodeId id, Incarnation incarnation) {
-  ANNULUS_CHECK(!identity_.known);
+  const bool first = !identity_.known;
   identity_ = {.known = true, .id = id, .incarnation = incarnation};
+  if (!first) return;
   for (GrpcLink* link : links_) link->Dial();
   AcceptWhenReady();
 }
@@ -49,7 +50,9 @@ size_t GrpcTransport::links_up() const {
 }
 
 void GrpcTransport::AcceptWhenReady() {
-  if (handler_ && server_started_ && identity_.known) peer_service_->Accept(&handler_);
+  if (accepting_ || !handler_ || !server_started_ || !identity_.known) return;
+  accepting_ = true;
+  peer_service_->Accept(&handler_);
 }
 
 }  // namespace annulus

@@ -29,8 +29,7 @@ class GrpcTransport final : public Transport {
   std::unique_ptr<Link> Open(std::string address, NodeId expected) override;
   void Serve(Handler handler) override;
 
-  // Who we are. Links begin to dial, and incoming streams are taken, once this is known.
-  void SetIdentity(NodeId id, Incarnation incarnation);
+  void SetIdentity(NodeId id, Incarnation incarnation) override;
 
   // To be registered with the server of the peer port (server.h).
   grpc::Service* service();
@@ -59,6 +58,7 @@ class GrpcTransport final : public Transport {
   size_t client_streams_ = 0;
   Handler handler_;
   bool server_started_ = false;
+  bool accepting_ = false;
   std::unique_ptr<PeerService> peer_service_;
 };
 

@@ -52,6 +52,11 @@ class Peer {
     });
   }
 
+  // It is another node from now on.
+  void Become(uint64_t id) {
+    loop_.On([&] { transport_->SetIdentity(NodeId(id), Incarnation(id_ * 10)); });
+  }
+
   Link* Dial(int port, uint64_t expected = 0) {
     loop_.On([&] { link_ = transport_->Open(Address(port), NodeId(expected)); });
     return link_.get();
@@ -357,6 +362,21 @@ TEST(GrpcTransport, RefusesAnotherNodeThanTheExpectedOne) {
   EXPECT_FALSE(client.Connected());
   EXPECT_TRUE(client.HasEvent("link_refused"));
   EXPECT_TRUE(server.HasEvent("stream_refused"));
+}
+
+TEST(GrpcTransport, IsWhoItSaysItIsNow) {
+  Peer server(2);
+  Peer client(1);
+  server.Listen(0, Echo);
+  const int port = server.port();
+  client.Dial(port, /*expected=*/3);
+  EXPECT_FALSE(Eventually([&] { return client.Connected(); }, 300ms));
+  server.Become(3);
+  client.Redial(port);
+  EXPECT_TRUE(Eventually([&] { return client.Connected(); }));
+  server.Become(0);
+  client.Redial(port);
+  EXPECT_FALSE(Eventually([&] { return client.Connected(); }, 300ms));
 }
 
 TEST(GrpcTransport, RefusesAnotherCluster) {

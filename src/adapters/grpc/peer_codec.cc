@@ -181,6 +181,7 @@ void EncodeRequest(PeerRequest request, pb::Request* out) {
                 std::chrono::duration_cast<std::chrono::microseconds>(from.timeout).count());
             to->set_gossip(std::move(from.gossip));
           },
+          [&](RecallRequest&& from) { out->mutable_recall()->set_node_id(from.node.value()); },
       },
       std::move(request));
 }
@@ -283,6 +284,8 @@ absl::StatusOr<PeerRequest> DecodeRequest(pb::Request* request) {
       }
       return to;
     }
+    case pb::Request::kRecall:
+      return RecallRequest{.node = NodeId(request->recall().node_id())};
     case pb::Request::BODY_NOT_SET:
       break;
   }
@@ -308,6 +311,8 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             to->set_zone(std::move(from.zone));
             to->set_layout(std::move(from.layout));
             to->set_formation_digest(from.formation_digest);
+            to->set_claim(static_cast<uint32_t>(from.claim));
+            to->set_started_us(from.started.micros);
           },
           [&](PingReply&& from) { out->mutable_ping()->set_gossip(std::move(from.gossip)); },
           [&](ForwardReply&& from) {
@@ -329,7 +334,10 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
               wire->set_answered_us(hop.answered_us);
             }
           },
-          [&](ReplicateReply&& from) { out->mutable_replicate()->set_durable(from.durable); },
+          [&](ReplicateReply&& from) {
+            out->mutable_replicate()->set_durable(from.durable);
+            out->mutable_replicate()->set_sequence(from.sequence);
+          },
           [&](ReadReply&& from) {
             pb::ReadReply* to = out->mutable_read();
             to->set_found(from.found);
@@ -380,6 +388,13 @@ void EncodeReply(PeerResult reply, pb::Reply* out) {
             }
           },
           [&](PingForReply&& from) { out->mutable_ping_for()->set_reached(from.reached); },
+          [&](RecallReply&& from) {
+            pb::RecallReply* to = out->mutable_recall();
+            to->set_known(from.known);
+            to->set_sequence(from.sequence);
+            to->set_incarnation(from.incarnation.value());
+            to->set_peer_address(std::move(from.peer_address));
+          },
       },
       *std::move(reply));
 }
@@ -404,6 +419,11 @@ PeerResult DecodeReply(pb::Reply* reply) {
       to.zone = std::move(*from->mutable_zone());
       to.layout = std::move(*from->mutable_layout());
       to.formation_digest = from->formation_digest();
+      if (from->claim() > static_cast<uint32_t>(Claim::kServing)) {
+        return Malformed("an unknown claim");
+      }
+      to.claim = static_cast<Claim>(from->claim());
+      to.started = WallTime{from->started_us()};
       return to;
     }
     case pb::Reply::kPing: {
@@ -431,7 +451,8 @@ PeerResult DecodeReply(pb::Reply* reply) {
       return to;
     }
     case pb::Reply::kReplicate:
-      return ReplicateReply{.durable = reply->replicate().durable()};
+      return ReplicateReply{.durable = reply->replicate().durable(),
+                            .sequence = reply->replicate().sequence()};
     case pb::Reply::kRead: {
       pb::ReadReply* from = reply->mutable_read();
       ReadReply to;
@@ -487,6 +508,13 @@ PeerResult DecodeReply(pb::Reply* reply) {
     }
     case pb::Reply::kPingFor:
       return PingForReply{.reached = reply->ping_for().reached()};
+    case pb::Reply::kRecall: {
+      pb::RecallReply* from = reply->mutable_recall();
+      return RecallReply{.known = from->known(),
+                         .sequence = from->sequence(),
+                         .incarnation = Incarnation(from->incarnation()),
+                         .peer_address = std::move(*from->mutable_peer_address())};
+    }
     case pb::Reply::BODY_NOT_SET:
       break;
   }

@@ -64,7 +64,9 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
                                                         .client_address = "a:2",
                                                         .zone = "z",
                                                         .layout = kRaw,
-                                                        .formation_digest = 99});
+                                                        .formation_digest = 99,
+                                                        .claim = Claim::kStarting,
+                                                        .started = WallTime{-7}});
   EXPECT_EQ(reply.cluster, "c");
   EXPECT_EQ(reply.name, "n");
   EXPECT_EQ(reply.id, NodeId(~0ull));
@@ -75,9 +77,22 @@ TEST(PeerCodec, PassesIntroduceAndPing) {
   EXPECT_EQ(reply.zone, "z");
   EXPECT_EQ(reply.layout, kRaw);
   EXPECT_EQ(reply.formation_digest, 99u);
+  EXPECT_EQ(reply.claim, Claim::kStarting);
+  EXPECT_EQ(reply.started, WallTime{-7});
 
   EXPECT_EQ(PassReply(PingReply{.gossip = kRaw}).gossip, kRaw);
   EXPECT_TRUE(PassReply(PingForReply{.reached = true}).reached);
+}
+
+TEST(PeerCodec, PassesRecall) {
+  EXPECT_EQ(Pass(RecallRequest{.node = NodeId(~0ull)}).node, NodeId(~0ull));
+  const RecallReply reply = PassReply(RecallReply{
+      .known = true, .sequence = ~0ull, .incarnation = Incarnation(5), .peer_address = "a:1"});
+  EXPECT_TRUE(reply.known);
+  EXPECT_EQ(reply.sequence, ~0ull);
+  EXPECT_EQ(reply.incarnation, Incarnation(5));
+  EXPECT_EQ(reply.peer_address, "a:1");
+  EXPECT_FALSE(PassReply(RecallReply{}).known);
 }
 
 TEST(PeerCodec, PassesForward) {
@@ -137,6 +152,7 @@ TEST(PeerCodec, PassesReplicate) {
   EXPECT_EQ(request.hint_for, NodeId(7));
   EXPECT_FALSE(request.counted);
   EXPECT_TRUE(PassReply(ReplicateReply{.durable = true}).durable);
+  EXPECT_EQ(PassReply(ReplicateReply{.sequence = ~0ull}).sequence, ~0ull);
   EXPECT_FALSE(PassReply(ReplicateReply{.durable = false}).durable);
 }
 
@@ -147,7 +163,9 @@ TEST(PeerCodec, PassesRead) {
   EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
 
   ReadReply reply = PassReply(ReadReply{
-      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .rebuilding = true});
+      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .closed = Epoch(1),
+      .rebuilding = true});
+  EXPECT_EQ(reply.closed, Epoch(1));
   EXPECT_TRUE(reply.found);
   EXPECT_EQ(reply.record, kRaw);
   EXPECT_EQ(reply.digest, ~0ull);
@@ -173,13 +191,14 @@ TEST(PeerCodec, PassesRange) {
   EXPECT_EQ(request.bytes_max, 1u << 20);
 
   const RangeReply reply =
-      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4)});
+      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4), .closed = Epoch(3)});
   ASSERT_EQ(reply.entries.size(), 2u);
   EXPECT_EQ(reply.entries[0].data_key, "k1");
   EXPECT_EQ(reply.entries[0].record, kRaw);
   EXPECT_EQ(reply.entries[1].data_key, "k2");
   EXPECT_TRUE(reply.more);
   EXPECT_EQ(reply.epoch, Epoch(4));
+  EXPECT_EQ(reply.closed, Epoch(3));
 }
 
 TEST(PeerCodec, PassesAntiEntropy) {
@@ -247,6 +266,8 @@ TEST(PeerCodec, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(DecodeRequest(&request).status().code(), absl::StatusCode::kInvalidArgument);
   pb::Reply reply;
   EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kInvalidArgument);
+  reply.mutable_introduce()->set_claim(3);
+  EXPECT_EQ(DecodeReply(&reply).status().code(), absl::StatusCode::kInvalidArgument);
   reply.mutable_error()->set_code(0);
   EXPECT_FALSE(DecodeReply(&reply).ok());
   reply.mutable_error()->set_code(4711);
@@ -263,6 +284,40 @@ TEST(PeerCodec, MovesValuesInsteadOfCopyingThem) {
   EXPECT_EQ(wire.replicate().record().data(), bytes);
   absl::StatusOr<PeerRequest> decoded = DecodeRequest(&wire);
   EXPECT_EQ(std::get<ReplicateRequest>(*decoded).record.data(), bytes);
+}
+
+TEST(PeerCodec, PassesReaping) {
+  const std::vector<PartitionId> partitions = {PartitionId(0), PartitionId(65535)};
+  const std::vector<PartitionEpochs> epochs = {{Epoch(3), Epoch(2), true},
+                                               {Epoch(1ull << 40), Epoch(1), false}};
+  const EpochsRequest asked = Pass(EpochsRequest{partitions, epochs, true});
+  EXPECT_EQ(asked.partitions, partitions);
+  EXPECT_EQ(asked.epochs, epochs);
+  EXPECT_TRUE(asked.wants_round);
+  const EpochsReply told = PassReply(EpochsReply{Incarnation(~0ull), epochs});
+  EXPECT_EQ(told.incarnation, Incarnation(~0ull));
+  EXPECT_EQ(told.epochs, epochs);
+
+  const ReapRequest reap = Pass(ReapRequest{.partition = PartitionId(9),
+                                            .incarnation = Incarnation(8),
+                                            .epoch = Epoch(7),
+                                            .step = ReapStep::kMark,
+                                            .keys = {{kRaw, 5}, {"k", ~0ull}}});
+  EXPECT_EQ(reap.partition, PartitionId(9));
+  EXPECT_EQ(reap.incarnation, Incarnation(8));
+  EXPECT_EQ(reap.epoch, Epoch(7));
+  EXPECT_EQ(reap.step, ReapStep::kMark);
+  EXPECT_EQ(reap.keys, (std::vector<KeyDigest>{{kRaw, 5}, {"k", ~0ull}}));
+  EXPECT_EQ(PassReply(ReapReply{{true, false}}).yes, (std::vector<bool>{true, false}));
+  EXPECT_EQ(PassReply(ReapReply{}).yes, std::vector<bool>());
+}
+
+TEST(PeerCodec, RefusesAStepOfReapingThatDoesNotExist) {
+  for (const uint32_t step : {0u, 7u}) {
+    peer::v1::Request wire;
+    wire.mutable_reap()->set_step(step);
+    EXPECT_TRUE(absl::IsInvalidArgument(DecodeRequest(&wire).status())) << step;
+  }
 }
 
 TEST(PeerCodec, EstimatesSizesFromTheBytesInside) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@ class DiskFaults : public ::testing::Test {
 TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   ASSERT_TRUE(store_.Open().ok());
   ASSERT_TRUE(store_.Put("k", "old").ok());
+  const uint64_t sequence = store_.storage->Sequence();
 
   disk_->hold_syncs = true;
   std::optional<absl::Status> first;
@@ -48,6 +50,7 @@ TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   }
   EXPECT_EQ(store_.Text("k"), "old") << "in the log, but not synced";
   EXPECT_EQ(store_.Range("k", "l")->entries[0].second, "old");
+  EXPECT_EQ(store_.storage->Sequence(), sequence) << "nobody is told what is not durable";
   EXPECT_FALSE(first.has_value());
   const uint64_t posts_before = store_.loop.posts();
 
@@ -55,6 +58,7 @@ TEST_F(DiskFaults, NothingUnsyncedIsRead) {
   disk_->hold_syncs.notify_all();
   ASSERT_TRUE(store_.loop.RunUntil([&] { return others == 10; }));
   EXPECT_TRUE(first->ok());
+  EXPECT_GT(store_.storage->Sequence(), sequence);
   EXPECT_EQ(store_.Text("k"), "new");
   EXPECT_EQ(store_.loop.posts() - posts_before, 2u);
 }
@@ -154,6 +158,34 @@ TEST_F(DiskFaults, FailedSyncEndsTheProcess) {
     store_.Put("k", "v").IgnoreError();
   };
   EXPECT_DEATH(fail(), "the disk failed, the process ends: syncing .*\\.log");
+}
+
+// RocksDB never writes again once a compaction has met damage. Who can rebuild the data from
+// elsewhere ends there, and says so to the next start.
+TEST_F(DiskFaults, DamageThatACompactionMeetsMarksTheDatabase) {
+  const std::string path = directory_.path("store");
+  TestStore store(RocksOptions{.path = path, .ends_when_damaged = true});
+  for (int table = 0; table < 3; ++table) {
+    ASSERT_TRUE(store.Open().ok());  // Makes a table of the log of before.
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(store.Put(std::to_string(i), Bytes(100, 'x')).ok());
+    store.Close();
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.path().extension() != ".sst") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(10);
+    file.put('?');
+  }
+  const auto compact = [&] {
+    for (int table = 0; table < 3; ++table) {
+      if (!store.Open().ok()) return;
+      store.Put("k", "v").IgnoreError();
+      store.Close();
+    }
+    if (!store.Open().ok()) return;
+    store.loop.RunUntil([] { return false; });
+  };
+  EXPECT_DEATH(compact(), "background work met damage");
 }
 
 TEST_F(DiskFaults, FailedWriteEndsTheProcess) {

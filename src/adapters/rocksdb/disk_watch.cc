@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "adapters/rocksdb/data_directory.h"
 #include "adapters/rocksdb/rocks_status.h"
 
 namespace annulus {
@@ -25,7 +26,12 @@ void DiskWatch::OnIOError(const rocksdb::IOErrorInfo& info) {
 void DiskWatch::OnBackgroundError(rocksdb::BackgroundErrorReason /*reason*/,
                                   rocksdb::Status* error) {
   // Damage: RocksDB stops to write, reads go on, commits and reads say DATA_LOSS from here on.
-  if (error->IsCorruption()) return;
+  if (error->IsCorruption()) {
+    if (!ends_when_damaged_) return;
+    // Where even the mark cannot be written, the next start meets the damage again, in its time.
+    MarkDamaged(path_, error->ToString()).IgnoreError();
+    Die("background work met damage", path_, *error);
+  }
   // From a hard error RocksDB recovers by itself once there is space again, from a fatal one never.
   // A process that starts anew either finds space or says at the start that there is none.
   if (IsNoSpace(*error) && error->severity() < rocksdb::Status::Severity::kFatalError) return;

@@ -13,7 +13,9 @@ namespace annulus {
 // it.
 class DiskWatch final : public rocksdb::EventListener {
  public:
-  explicit DiskWatch(std::string path) : path_(std::move(path)) {}
+  // As RocksOptions says.
+  DiskWatch(std::string path, bool ends_when_damaged)
+      : path_(std::move(path)), ends_when_damaged_(ends_when_damaged) {}
 
   bool ShouldBeNotifiedOnFileIO() override { return true; }  // OnIOError comes only with it.
   void OnIOError(const rocksdb::IOErrorInfo& info) override;
@@ -21,6 +23,7 @@ class DiskWatch final : public rocksdb::EventListener {
 
  private:
   const std::string path_;
+  const bool ends_when_damaged_;
 };
 
 }  // namespace annulus

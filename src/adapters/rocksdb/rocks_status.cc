@@ -27,8 +27,11 @@ absl::Status FromRocks(const rocksdb::Status& status, const char* doing, const s
     return DiskFull(absl::StrCat(message, "; free disk space, writes go on by themselves then"));
   }
   // An I/O error here comes from reading (one from writing ends the process): a sector that cannot
-  // be read is as lost as one that reads wrong.
-  if (status.IsCorruption() || status.IsIOError()) return absl::DataLossError(message);
+  // be read is as lost as one that reads wrong, for now at least.
+  if (status.IsIOError()) {
+    return WithDetails(absl::DataLossError(message), {.reason = kReasonUnreadable});
+  }
+  if (status.IsCorruption()) return absl::DataLossError(message);
   return absl::InternalError(message);
 }
 

@@ -90,7 +90,7 @@ rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, rocksdb::Env* en
   db.create_if_missing = true;
   db.create_missing_column_families = true;
   db.env = env;
-  db.listeners.push_back(std::make_shared<DiskWatch>(options.path));
+  db.listeners.push_back(std::make_shared<DiskWatch>(options.path, options.ends_when_damaged));
   db.statistics = options.statistics;
 
   db.paranoid_checks = true;
@@ -148,7 +148,10 @@ absl::Status OpenError(const rocksdb::Status& status, const std::string& path) {
                      " is in use by another process; stop it first or choose another with "
                      "--data-dir"));
   }
-  if (status.IsIOError() && !IsNoSpace(status)) {
+  // RocksDB also calls a file damaged that it may not open.
+  const bool not_damage =
+      absl::StrContains(text, "Permission denied") || absl::StrContains(text, "Input/output error");
+  if (not_damage || (status.IsIOError() && !IsNoSpace(status))) {
     return absl::UnavailableError(
         absl::StrCat("data directory ", path, " cannot be opened: ", text));
   }
@@ -230,6 +233,7 @@ absl::Status RocksStorage::OpenDatabase() {
   if (!status.ok()) return OpenError(status, options_.path);
 
   db_.reset(db);
+  sequence_at_open_ = db_->GetLatestSequenceNumber();
   std::copy_n(handles.begin(), kColumnFamilies, families_.begin());
   // The handle of the family that RocksDB insists on, and nobody uses.
   db_->DestroyColumnFamilyHandle(handles.back());
@@ -294,6 +298,10 @@ void RocksStorage::Commit(StorageBatch batch, CommitDone done) {
     });
   }
   turn_.push_back({std::move(batch), std::move(done)});
+}
+
+uint64_t RocksStorage::Sequence() const {
+  return options_.sync ? db_->GetLatestSequenceNumber() : sequence_at_open_;
 }
 
 void RocksStorage::HandOver() {

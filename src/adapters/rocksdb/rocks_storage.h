@@ -33,6 +33,11 @@ struct RocksOptions {
   // death of the process, may lose the last acknowledged commits: a suffix, never one from the
   // middle.
   bool sync = true;
+  // What happens where damage is met that RocksDB does not get over (it never writes again):
+  // - false: commits, and reads of what is damaged, are DATA_LOSS from then on; the rest is read.
+  // - true: the directory is marked, and the process ends. The next Open is DATA_LOSS. For whoever
+  //   can set the database aside (data_directory.h) and rebuild it from elsewhere.
+  bool ends_when_damaged = false;
   // Bytes for block cache and memtables together. 0: StorageMemoryBytes(MemoryLimitBytes()). At
   // least kStorageMemoryBytesMin is used. It is filled by use: an idle node holds next to nothing
   // of it.
@@ -94,6 +99,10 @@ class RocksStorage final : public Storage {
   void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
                  PageDone done) override;
   bool Syncs() const override { return options_.sync; }
+  // RocksDB's own sequence number, which it raises only once the log is synced (see above) and
+  // finds again in log and tables. Not synced: as it was when this was opened, since that is all
+  // that is known to be on the disk.
+  uint64_t Sequence() const override;
 
  private:
   RocksStorage(RocksOptions options, Loop* loop);
@@ -113,6 +122,7 @@ class RocksStorage final : public Storage {
   std::unique_ptr<rocksdb::Env> env_;  // Of disk_.
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_ = {};
+  uint64_t sequence_at_open_ = 0;
 
   CommitGroup turn_;  // The commits of this turn of the loop.
   std::unique_ptr<ReadPool> readers_;

@@ -356,6 +356,35 @@ TEST(RocksStorage, ReadSeesEveryAcknowledgedCommit) {
   }
 }
 
+TEST(RocksStorage, TheSequenceRisesWithCommitsAndSurvivesRestarts) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  uint64_t last = store.storage->Sequence();
+  for (int life = 0; life < 4; ++life) {
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_TRUE(store.Put(Key(i), "v").ok());
+      EXPECT_GT(store.storage->Sequence(), last);
+      last = store.storage->Sequence();
+    }
+    store.Close();
+    ASSERT_TRUE(store.Open().ok());
+    EXPECT_GE(store.storage->Sequence(), last);
+  }
+}
+
+TEST(RocksStorage, UnsyncedTheSequenceIsWhatWasFoundOnTheDisk) {
+  TestDirectory directory;
+  TestStore store(RocksOptions{.path = directory.path(), .sync = false});
+  ASSERT_TRUE(store.Open().ok());
+  const uint64_t first = store.storage->Sequence();
+  ASSERT_TRUE(store.Put("k", "v").ok());
+  EXPECT_EQ(store.storage->Sequence(), first);
+  store.Close();
+  ASSERT_TRUE(store.Open().ok());
+  EXPECT_GT(store.storage->Sequence(), first);
+}
+
 TEST(RocksStorage, SecondOpenerIsRefused) {
   TestDirectory directory;
   TestStore store(directory.path());
@@ -465,6 +494,93 @@ TEST(RocksStorage, DamagedTableIsDataLossAndTheRestStaysReadable) {
   EXPECT_LT(lost, 40);
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(store.Range("", "z", 10000).status().code(), absl::StatusCode::kDataLoss);
+}
+
+void Flip(const std::string& file, int offset) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(offset);
+  const char byte = static_cast<char>(stream.get());
+  stream.seekp(offset);
+  stream.put(static_cast<char>(byte ^ 0x10));
+}
+
+std::vector<std::string> FilesOf(const std::string& path, const std::string& start) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(start)) files.push_back(name);
+  }
+  return files;
+}
+
+TEST(RocksStorage, ADamagedDatabaseIsSetAsideAndNothingOfItIsLost) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  ASSERT_TRUE(store.Put("k", "v").ok());
+  EXPECT_EQ(SetDatabaseAside(directory.path()).status().code(),
+            absl::StatusCode::kFailedPrecondition)
+      << "it is open";
+  store.Close();
+  for (int times = 1; times <= 2; ++times) {
+    const std::vector<std::string> manifests = FilesOf(directory.path(), "MANIFEST");
+    ASSERT_EQ(manifests.size(), 1u);
+    Flip(directory.path(manifests[0]), 20);
+    EXPECT_EQ(store.Open().code(), absl::StatusCode::kDataLoss);
+    const absl::StatusOr<std::string> aside = SetDatabaseAside(directory.path());
+    ASSERT_TRUE(aside.ok()) << aside.status();
+    EXPECT_EQ(*aside, directory.path(absl::StrCat("quarantine-", times)));
+    EXPECT_EQ(DatabasesSetAside(directory.path()), times);
+    EXPECT_TRUE(std::filesystem::exists(*aside + "/CURRENT"));
+    EXPECT_TRUE(std::filesystem::exists(*aside + "/" + manifests[0]));
+    EXPECT_FALSE(FilesOf(*aside, "0").empty());
+    ASSERT_TRUE(store.Open().ok());
+    EXPECT_EQ(store.Text("k"), "-");
+    ASSERT_TRUE(store.Put("k", "new").ok());
+    store.Close();
+    ASSERT_TRUE(store.Open().ok());
+    EXPECT_EQ(store.Text("k"), "new");
+    store.Close();
+  }
+}
+
+TEST(RocksStorage, SettingAsideGoesOnWhereItWasCutShort) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  ASSERT_TRUE(store.Put("k", "v").ok());
+  store.Close();
+  // As it is after the first file was moved.
+  std::filesystem::create_directory(directory.path("quarantine-1"));
+  std::filesystem::rename(directory.path("CURRENT"), directory.path("quarantine-1/CURRENT"));
+  EXPECT_EQ(store.Open().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(SetDatabaseAside(directory.path()).ok());
+  EXPECT_FALSE(FilesOf(directory.path("quarantine-2"), "0").empty());
+  EXPECT_TRUE(store.Open().ok());
+}
+
+TEST(RocksStorage, ADamagedFormatFileIsSetAsideToo) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  store.Close();
+  std::ofstream(directory.path(kFormatFile)) << "";
+  EXPECT_EQ(store.Open().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(SetDatabaseAside(directory.path()).ok());
+  EXPECT_TRUE(store.Open().ok());
+}
+
+TEST(RocksStorage, AMarkedDatabaseIsNotOpenedAgain) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  ASSERT_TRUE(store.Open().ok());
+  store.Close();
+  ASSERT_TRUE(MarkDamaged(directory.path(), "a block of 000007.sst").ok());
+  const absl::Status status = store.Open();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("000007.sst"));
+  ASSERT_TRUE(SetDatabaseAside(directory.path()).ok());
+  EXPECT_TRUE(store.Open().ok());
 }
 
 TEST(RocksStorage, DatabaseWithoutItsNameFileIsNotStartedAnew) {

@@ -49,6 +49,8 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     process["uptime_s"] = status.uptime_s();
     process["ready"] = status.ready();
     if (!status.ready()) process["not_ready_reason"] = status.not_ready_reason();
+    process["notices"] = ordered_json::array();
+    for (const std::string& notice : status.notices()) process["notices"].push_back(notice);
     process["sync"] = status.sync();
     process["faults_enabled"] = status.faults_enabled();
     if (status.faults_enabled()) process["faults_active"] = status.faults_active();
@@ -61,6 +63,16 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     }
     if (status.has_hints()) {
       process["hints"] = {{"entries", status.hints().entries()}, {"bytes", status.hints().bytes()}};
+    }
+    if (status.has_reaping()) {
+      const admin::v1::Reaping& reaping = status.reaping();
+      process["reaping"] = {{"untold", reaping.untold()},
+                            {"rebuilding", reaping.rebuilding()},
+                            {"blocked", reaping.blocked()},
+                            {"blocked_by", ordered_json::array()}};
+      for (const std::string& name : reaping.blocked_by()) {
+        process["reaping"]["blocked_by"].push_back(name);
+      }
     }
     process["members"] = ordered_json::array();
     for (const auto& member : status.members()) {
@@ -96,7 +108,9 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   std::map<std::string, admin::v1::MemberStatus> members;
   std::map<std::string, std::map<std::string, std::set<std::string>>> views;
   std::set<std::string> clusters;
-  std::string faults;
+  std::string faults, notices;
+  std::string rebuilds;
+  std::set<std::string> blocked_by;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
       processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-", "-"});
@@ -118,6 +132,16 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
       absl::StrAppend(&faults, faults.empty() ? "" : ", ", Printable(status.name()), " (",
                       status.faults_active(), " set)");
     }
+    if (status.reaping().rebuilding() > 0) {
+      absl::StrAppend(&rebuilds, rebuilds.empty() ? "" : ", ", Printable(status.name()), " (",
+                      status.reaping().rebuilding(), " partitions)");
+    }
+    for (const std::string& name : status.reaping().blocked_by()) {
+      blocked_by.insert(Printable(name));
+    }
+    for (const std::string& notice : status.notices()) {
+      absl::StrAppend(&notices, "\nNOTICE of ", Printable(status.name()), ": ", Printable(notice));
+    }
     for (const auto& member : status.members()) {
       members.emplace(member.name(), member);
       views[member.name()][member.state()].insert(Printable(status.name()));
@@ -129,9 +153,18 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   }
   if (!clusters.empty()) std::printf("cluster %s\n\n", names.c_str());
   std::fputs(processes.ToString().c_str(), stdout);
+  if (!notices.empty()) std::printf("%s\n", notices.c_str());
   if (!faults.empty()) {
     std::printf("\nFAULTS ARE ENABLED on %s: not for production; see `annulus faults --help`\n",
                 faults.c_str());
+  }
+  if (!rebuilds.empty()) {
+    std::printf("\nrebuilding from the other owners: %s; takes writes, counts for no read\n",
+                rebuilds.c_str());
+  }
+  if (!blocked_by.empty()) {
+    std::printf("\ntombstones wait to be deleted until these answer again: %s\n",
+                absl::StrJoin(blocked_by, ", ").c_str());
   }
   if (members.empty()) return;
 

@@ -12,6 +12,8 @@ namespace {
 // Of the members that are not news, so many are told of in each message, in turn: what somebody
 // missed while it was cut off, it hears this way.
 constexpr int kRotating = 2;
+// Of those who are said to be this member: more at a time cannot be looked into anyway.
+constexpr size_t kNamesakesMax = 8;
 
 // log(confirmations + 1) / log(expected + 1), in thousandths: the first confirmations say most.
 int64_t ConfirmedPermille(size_t confirmations, size_t expected) {
@@ -40,6 +42,7 @@ void Gossip::SetMembers(const std::vector<NodeId>& members) {
 }
 
 void Gossip::SetOwn(MemberFacts own) {
+  own_.facts.sequence = own.sequence;
   if (own == own_.facts) return;
   own_.facts = std::move(own);
   ++own_.refutation;
@@ -271,6 +274,7 @@ absl::Status Gossip::Receive(NodeId sender, BytesView message, Instant now) {
     Member* member = &found->second;
     Take(member, heard, now);
     if (heard.node != sender) continue;
+    heard.facts.sequence = member->held.facts.sequence;  // An older one is no claim to refute.
     member->claim_stale = member->held != heard;
     if (member->claim_stale) ProbeSoon(sender);
   }
@@ -280,6 +284,7 @@ absl::Status Gossip::Receive(NodeId sender, BytesView message, Instant now) {
 void Gossip::Take(Member* member, const GossipUpdate& heard, Instant now) {
   const Standing standing = member->held.standing;
   const uint64_t refutation = member->held.refutation;
+  member->sequence_max = std::max(member->sequence_max, heard.facts.sequence);
   if (!Merge(&member->held, heard)) return;
   member->sent = 0;
   changed_.insert(member->held.node);
@@ -293,8 +298,13 @@ void Gossip::Take(Member* member, const GossipUpdate& heard, Instant now) {
 // Overtakes what is wrong, be it said by others who waited in vain or by an earlier incarnation of
 // this process.
 void Gossip::TakeAboutSelf(const GossipUpdate& heard) {
-  if (observer_ || heard.refutation < own_.refutation) return;
+  if (observer_) return;
   const bool of_this_life = heard.facts.incarnation == own_.facts.incarnation;
+  if (!of_this_life && heard.facts.incarnation != Incarnation() &&
+      namesakes_.size() < kNamesakesMax) {
+    namesakes_[heard.facts.incarnation] = heard.facts.peer_address;
+  }
+  if (heard.refutation < own_.refutation) return;
   if (heard.standing == Standing::kAlive && heard.refutation == own_.refutation && of_this_life) {
     return;
   }
@@ -305,6 +315,11 @@ void Gossip::TakeAboutSelf(const GossipUpdate& heard) {
 const GossipUpdate* Gossip::Find(NodeId id) const {
   auto found = members_.find(id);
   return found == members_.end() ? nullptr : &found->second.held;
+}
+
+uint64_t Gossip::SequenceOf(NodeId id) const {
+  auto found = members_.find(id);
+  return found == members_.end() ? 0 : found->second.sequence_max;
 }
 
 std::vector<NodeId> Gossip::TakeChanged() {

@@ -4,6 +4,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -62,7 +64,8 @@ class Gossip {
 
   // Who takes part besides this process. What is known of those that stay, stays.
   void SetMembers(const std::vector<NodeId>& members);
-  // Told to the others as news where it differs.
+  // Told to the others as news where it differs; a sequence that rose goes along with what is said
+  // anyway.
   void SetOwn(MemberFacts own);
 
   // To be called at NextTick, or any time.
@@ -84,6 +87,11 @@ class Gossip {
   // Null for no member, and for oneself.
   const GossipUpdate* Find(NodeId member) const;
   const GossipUpdate& own() const { return own_; }
+  // The highest sequence number that any life of the member was ever said to have had.
+  uint64_t SequenceOf(NodeId member) const;
+  // Who was said to be this member, by incarnation, that is not this process: an earlier life, or
+  // another process with its id. Those that came up since the last call, and where they are.
+  std::map<Incarnation, std::string> TakeNamesakes() { return std::exchange(namesakes_, {}); }
   // The members of which anything has changed since the last call. Ascending.
   std::vector<NodeId> TakeChanged();
   // 0 (well) to health_max.
@@ -92,7 +100,8 @@ class Gossip {
  private:
   struct Member {
     GossipUpdate held;
-    int sent = 0;              // Since it last changed.
+    int sent = 0;  // Since it last changed.
+    uint64_t sequence_max = 0;
     bool claim_stale = false;  // It said something of itself that what is held here overrides.
     Instant heard = Instant::min();
     Instant suspected;  // Where it is suspected.
@@ -136,6 +145,7 @@ class Gossip {
   int health_ = 0;
   NodeId rotation_;  // The last member that was told of without news.
   std::set<NodeId> changed_;
+  std::map<Incarnation, std::string> namesakes_;
 };
 
 }  // namespace annulus

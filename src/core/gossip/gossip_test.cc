@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace annulus {
 namespace {
 
@@ -306,6 +308,63 @@ TEST_P(GossipTest, WhatAMemberSaysOfItselfReachesEverybody) {
       EXPECT_EQ(town.at(i).Find(Town::IdOf(3))->facts, facts);
     }
   }
+}
+
+TEST(Gossip, ASequenceRisesWithoutBeingNews) {
+  Gossip gossip(NodeId(1), /*observer=*/false, {.incarnation = Incarnation(10)}, {});
+  MemberFacts own = gossip.own().facts;
+  own.sequence = 5;
+  gossip.SetOwn(own);
+  EXPECT_EQ(gossip.own().facts.sequence, 5u);
+  EXPECT_EQ(gossip.own().refutation, 0u);
+  own.rebuilding = 1;
+  gossip.SetOwn(own);
+  EXPECT_EQ(gossip.own().refutation, 1u);
+}
+
+TEST(Gossip, TheHighestSequenceOfAnyLifeIsRemembered) {
+  Gossip gossip(NodeId(1), /*observer=*/false, {.incarnation = Incarnation(10)}, {});
+  gossip.SetMembers({NodeId(2)});
+  EXPECT_EQ(gossip.SequenceOf(NodeId(2)), 0u);
+  auto hear = [&](uint64_t refutation, uint64_t incarnation, uint64_t sequence) {
+    Bytes message;
+    PutUpdate(&message, {.node = NodeId(2),
+                         .refutation = refutation,
+                         .facts = {.incarnation = Incarnation(incarnation), .sequence = sequence}});
+    EXPECT_TRUE(gossip.Receive(NodeId(2), message, Instant(1s)).ok());
+  };
+  hear(0, 20, 7);
+  gossip.TakeChanged();
+  hear(0, 20, 9);
+  EXPECT_TRUE(gossip.TakeChanged().empty());
+  EXPECT_EQ(gossip.Find(NodeId(2))->facts.sequence, 9u);
+  hear(0, 20, 8);  // It was overtaken on the way.
+  EXPECT_EQ(gossip.Find(NodeId(2))->facts.sequence, 9u);
+  hear(1, 21, 3);  // Back, with another disk.
+  EXPECT_EQ(gossip.Find(NodeId(2))->facts.sequence, 3u);
+  EXPECT_EQ(gossip.SequenceOf(NodeId(2)), 9u);
+}
+
+TEST(Gossip, OthersWithItsIdAreNoticed) {
+  Gossip gossip(NodeId(1), /*observer=*/false, {.incarnation = Incarnation(10)}, {});
+  gossip.SetMembers({NodeId(2)});
+  auto hear = [&](uint64_t refutation, uint64_t incarnation) {
+    Bytes message;
+    PutUpdate(&message, {.node = NodeId(1),
+                         .refutation = refutation,
+                         .facts = {.incarnation = Incarnation(incarnation),
+                                   .peer_address = absl::StrCat("host-", incarnation)}});
+    EXPECT_TRUE(gossip.Receive(NodeId(2), message, Instant(1s)).ok());
+  };
+  hear(5, 10);
+  EXPECT_TRUE(gossip.TakeNamesakes().empty()) << "itself";
+  hear(0, 11);
+  hear(9, 12);
+  EXPECT_EQ(gossip.TakeNamesakes(),
+            (std::map<Incarnation, std::string>{{Incarnation(11), "host-11"},
+                                                {Incarnation(12), "host-12"}}));
+  EXPECT_TRUE(gossip.TakeNamesakes().empty());
+  EXPECT_GT(gossip.own().refutation, 9u);
 }
 
 TEST(Gossip, ConfirmationsShortenASuspicion) {

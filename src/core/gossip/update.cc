@@ -36,6 +36,9 @@ bool Merge(GossipUpdate* held, const GossipUpdate& heard) {
     held->facts = heard.facts;
     changed = true;
   }
+  if (held->facts.incarnation == heard.facts.incarnation) {
+    held->facts.sequence = std::max(held->facts.sequence, heard.facts.sequence);
+  }
   if (heard.standing < held->standing) return changed;
   if (heard.standing > held->standing) {
     held->standing = heard.standing;

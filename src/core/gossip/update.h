@@ -40,9 +40,10 @@ struct GossipUpdate {
 };
 
 // Makes *held the stronger of both: the higher refutation number, then the stronger standing. Two
-// equal suspicions join their suspectors; facts that are missing are filled in. Returns whether
-// *held changed. Commutative, associative and idempotent as long as one refutation number always
-// comes with one set of facts. REQUIRES: the same node.
+// equal suspicions join their suspectors; facts that are missing are filled in; of one
+// incarnation's sequences the higher stands, which is no news, since it rises all the time. Returns
+// whether *held changed, but for that. Commutative, associative and idempotent as long as one
+// refutation number always comes with one set of facts. REQUIRES: the same node.
 bool Merge(GossipUpdate* held, const GossipUpdate& heard);
 
 // Appended to a message. Fields that a newer version adds at the end are passed over.

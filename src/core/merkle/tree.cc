@@ -24,6 +24,7 @@ uint64_t DigestOfActors(const Item& item, const Record& record) {
 }  // namespace
 
 uint64_t LeafDigest(const Item& item, const StoredRecord& stored) {
+  // Rule MARKED_SENT_TO_NOBODY: what is in no leaf is in no exchange.
   if (stored.marked && !PlantedBugs::Has(PlantedBug::kMarkedIsSent)) return 0;
   if (PlantedBugs::Has(PlantedBug::kDigestIgnoresVersions)) {
     return DigestOfActors(item, stored.record);

@@ -98,6 +98,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
     closed_ = answer.closed;
     ForgetStale();
   }
+  // Rule COORDINATORS_IGNORE.
   if (answer.stamp < closed_ && !PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) {
     if (candidate->role == Role::kOwner) {
       candidate->state = State::kUnasked;
@@ -114,6 +115,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   candidate->digest = 0;
   if (!answer.found) return;
   candidate->digest = DigestOf(item_, *answer.record);
+  // Rule LOWEST_STAMP.
   if (whole_digests_.empty()) {
     stamp_ = answer.stamp;
   } else {
@@ -191,6 +193,14 @@ uint32_t ReadQuorum::settled() const {
     }
   }
   return owners + (owners_are_over ? fallbacks : 0);
+}
+
+std::vector<NodeId> ReadQuorum::Awaited() const {
+  std::vector<NodeId> awaited;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.state == State::kAsked) awaited.push_back(candidate.node);
+  }
+  return awaited;
 }
 
 std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {

@@ -77,6 +77,8 @@ class ReadQuorum {
   Verdict verdict() const;
   // How many count.
   uint32_t settled() const;
+  // Who was asked, has not answered and is not taken for silent.
+  std::vector<NodeId> Awaited() const;
   // All that was sent whole, merged, and its stamp: the lowest of what was merged.
   const Record& merged() const { return merged_; }
   Epoch stamp() const { return stamp_; }
