@@ -78,6 +78,7 @@ class Faults {
   bool Strike(const Episode& episode);
   void RunSwizzle(const Episode& episode);
   void CrashWhileCutOff(const Episode& episode);
+  void CrashInIsolation(int process, const Episode& episode);
   void StartClock(Episode* episode);
   void StopClock(const Episode& episode);
 
@@ -88,7 +89,8 @@ class Faults {
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
   // All go down, a little after some node began to write a hint, or when none does.
-  void CutPower(const Episode& episode, int tries, Duration delay);
+  void CutPower(const Episode& episode);
+  void CutPowerNow(const Episode& episode);
   void EndOfDrain(int process, int crashes);
 
   // Writes the sum of the weather and all episodes to paths and disks.

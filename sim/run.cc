@@ -67,6 +67,10 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
   // A limit that is met.
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
+  // Hints that are refused: what an owner missed comes by anti-entropy alone.
+  if (!one_at_a_time && shape.Chance(0.2)) {
+    cluster.hint_bytes_max = static_cast<uint64_t>(shape.Between(0, 1000));
+  }
   // Often, so that what was sent before a round arrives after it.
   cluster.reap_interval = Duration(shape.Between(200, 5000) * 1000000);
   return cluster;

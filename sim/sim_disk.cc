@@ -41,6 +41,13 @@ void Mix(Bytes* into, BytesView bytes) {
   for (size_t i = 0; i < kSize; ++i) (*into)[i] = static_cast<char>((*into)[i] ^ bytes[i]);
 }
 
+bool Writes(const StorageBatch& batch, ColumnFamily family) {
+  for (const StorageWrite& write : batch) {
+    if (write.family == family && write.value.has_value()) return true;
+  }
+  return false;
+}
+
 bool OnlyRemoves(const StorageBatch& batch) {
   for (const StorageWrite& write : batch) {
     if (write.value.has_value()) return false;
@@ -67,18 +74,6 @@ size_t SimDisk::unsynced() const {
 }
 
 size_t SimDisk::in_sync() const { return open_ == nullptr ? 0 : open_->in_sync_.size(); }
-
-bool SimDisk::HasUnsynced(ColumnFamily family) const {
-  if (open_ == nullptr) return false;
-  for (const auto* group : {&open_->in_sync_, &open_->queued_}) {
-    for (const SimStorage::Pending& pending : *group) {
-      for (const StorageWrite& write : pending.batch) {
-        if (write.family == family) return true;
-      }
-    }
-  }
-  return false;
-}
 
 std::optional<SimDisk::Place> SimDisk::PickPlace(Random* random) const {
   // What has more entries is hit more often; identity and layout are small.
@@ -266,6 +261,7 @@ void SimStorage::Commit(StorageBatch batch, CommitDone done) {
   pending.fails = disk_->conditions_.commit_failure > 0 &&
                   disk_->random_.Chance(disk_->conditions_.commit_failure);
   if (disk_->conditions_.full && !OnlyRemoves(pending.batch)) pending.fails = true;
+  if (disk_->told_ && Writes(pending.batch, disk_->told_of_)) std::exchange(disk_->told_, {})();
   queued_.push_back(std::move(pending));
   if (syncing_ || start_asked_) return;
   // The end of the turn, as the real store does: what the turn commits goes together.

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -73,8 +74,12 @@ class SimDisk {
   size_t unsynced() const;
   // Of these, how many the running sync carries.
   size_t in_sync() const;
-  // Whether one of them writes to the family.
-  bool HasUnsynced(ColumnFamily family) const;
+  // Runs once, when a batch that writes to the family comes to be unsynced; another one takes its
+  // place. An empty one is none.
+  void OnNextWrite(ColumnFamily family, std::function<void()> told) {
+    told_of_ = family;
+    told_ = std::move(told);
+  }
 
   void TearNext() { tear_next_ = true; }
 
@@ -119,8 +124,10 @@ class SimDisk {
   bool sync_;
   Random random_;
   DiskConditions conditions_;
-  std::array<Map, kColumnFamilies> maps_;             // As a reader sees them.
+  std::array<Map, kColumnFamilies> maps_;  // As a reader sees them.
   bool tear_next_ = false;
+  ColumnFamily told_of_ = ColumnFamily::kData;
+  std::function<void()> told_;
   uint64_t sequence_ = 0;
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;

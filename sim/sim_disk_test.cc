@@ -131,6 +131,21 @@ TEST_P(SimDiskTest, ADiskCanBePutBackOrWiped) {
   Reopen();
 }
 
+TEST_P(SimDiskTest, WhoWaitsForAWriteIsToldWhileItIsUnsyncedAndOnce) {
+  Open();
+  int told = 0;
+  disk_->OnNextWrite(ColumnFamily::kHint, [&] { ++told; });
+  Put("k", "v");
+  EXPECT_EQ(told, 0);
+  disk_->OnNextWrite(kData, [&] {
+    ++told;
+    EXPECT_EQ(disk_->Peek(kData, "l"), std::nullopt);
+  });
+  Put("l", "v");
+  Put("m", "v");
+  EXPECT_EQ(told, 1);
+}
+
 TEST_P(SimDiskTest, WritesThatArriveDuringASyncShareTheNext) {
   Open();
   Put("a", "1");

@@ -190,8 +190,8 @@ class Replication : public std::enable_shared_from_this<Replication> {
     return !result.ok() && DetailsOf(result.status()).reason == kReasonStaleStamp;
   }
 
-  // Reads what this node holds of the item now, with its stamp, before `then` runs. Rule READ_AGAIN:
-  // to send the old record under a new stamp would defeat the stamps.
+  // Reads what this node holds of the item now, with its stamp, before `then` runs. Rule
+  // READ_AGAIN: to send the old record under a new stamp would defeat the stamps.
   static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
     absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
     if (copy.ok() && copy->record.has_value()) {
@@ -307,7 +307,7 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
         }));
         patience_ends = node->Now() + node->options.silence_max;
       }
-    } else if (ack->status.ok()) {
+    } else if (ack->status.ok() || PlantedBugs::Has(PlantedBug::kRefusalCounts)) {
       reply.durable &= ack->durable;
       quorum.Ack(ack->node);
       replication->Settle(ack->node);
@@ -533,8 +533,9 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     }
   }
 
-  const Outcome outcome =
-      may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
+  const bool unknown =
+      (may_be_applied || under_way > 0) && !PlantedBugs::Has(PlantedBug::kUnknownIsNotApplied);
+  const Outcome outcome = unknown ? Outcome::kUnknown : Outcome::kNotApplied;
   if (verdict.has_value()) last = *verdict;
   if (!verdict.has_value() && overloaded > 0 && outcome == Outcome::kNotApplied) co_return overload;
   const ErrorDetails details = DetailsOf(last);

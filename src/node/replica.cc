@@ -331,9 +331,7 @@ Task<absl::Status> Replica::CountHints() {
     for (const auto& [key, value] : page->entries) {
       absl::StatusOr<ParsedHintKey> parsed = ParseHintKey(key);
       if (!parsed.ok()) co_return parsed.status();
-      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) {
-        env_.storage->Commit({{ColumnFamily::kHint, key, std::nullopt}}, [](absl::Status) {});
-      }
+      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) continue;
       hints_.Changed(parsed->target, 0, key.size() + value.size());
     }
     if (!page->more) break;
@@ -574,6 +572,11 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
         changed |= MakeRecord(held, merge->counted);
       } else if (MergeOrOverwrite(&held->stored.record, merge->record) || held->stored.marked) {
         touch();
+      }
+      std::vector<Sibling>& siblings = held->stored.record.siblings;
+      if (PlantedBugs::Has(PlantedBug::kLimitCutsMerges) &&
+          siblings.size() > options_.limits.siblings_max) {
+        siblings.resize(options_.limits.siblings_max);
       }
     } else if (const auto* point = std::get_if<Change::Point>(&change->what)) {
       if (held->stored.record == Record()) {
