@@ -73,13 +73,13 @@ class ReplicaTest : public testing::Test {
 
   std::shared_ptr<std::optional<absl::Status>> Merge(const Record& record) {
     auto result = std::make_shared<std::optional<absl::Status>>();
-    group_.Spawn([](Replica* replica, Bytes bytes,
+    group_.Spawn([](Replica* replica, Bytes bytes, Instant deadline,
                     std::shared_ptr<std::optional<absl::Status>> result) -> Task<void> {
       Place place{kItem, NodeId()};
-      Replica::Merging merging{std::move(bytes), kFirstEpoch};
+      Replica::Merging merging{std::move(bytes), kFirstEpoch, /*counted=*/false, deadline};
       absl::Status status = co_await replica->ApplyMerge(std::move(place), std::move(merging));
       *result = std::move(status);
-    }(&replica_, Encode(record), result));
+    }(&replica_, Encode(record), deadline_, result));
     return result;
   }
 
@@ -174,6 +174,20 @@ TEST_F(ReplicaTest, AWriteThatWaitedPastItsDeadlineIsDropped) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(b->minted->status()));
   EXPECT_EQ(DetailsOf(b->minted->status()).outcome, Outcome::kNotApplied);
   EXPECT_FALSE(b->durable.has_value());
+  EXPECT_EQ(Stored().siblings.size(), 1u);
+}
+
+TEST_F(ReplicaTest, AMergeThatWaitedPastItsDeadlineIsDropped) {
+  Mint("a");
+  deadline_ = loop_.Now() + 10ms;
+  Record other;
+  Write(&other, {}, {.dot = {ActorId{9}, 1}, .value = "o"});
+  auto merged = Merge(other);
+  loop_.Advance(20ms);
+  storage_.LetGo();
+  ASSERT_TRUE(merged->has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(**merged));
+  EXPECT_TRUE(storage_.held.empty());
   EXPECT_EQ(Stored().siblings.size(), 1u);
 }
 
