@@ -37,6 +37,7 @@ enum class Sight : uint8_t {
   kHints,        // Hints that reached their targets.
   kReadRepairs,  // Records that a read sent to owners that lacked a part of them.
   kReap,         // Tombstones, or values long expired, that were deleted for good.
+  kRebuild,      // Partitions that an owner has fetched again from the others.
   kCount,
 };
 inline constexpr int kSights = static_cast<int>(Sight::kCount);
