@@ -223,6 +223,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   }
 
   cluster.NoteClocks();
+  if (faults.count(FaultKind::kBitFlip) > 0) history.NoteDamage();
   history.set_clock_error(cluster.wall_error_max());
   const CheckResult checked = Check(history);
   for (const Violation& violation : checked.violations) {
