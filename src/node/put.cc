@@ -482,10 +482,10 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     const bool round_over = next == minters.size() && under_way == 0;
     if (round_over && node->Now() - started > node->options.unreachable_max) break;
     const Instant wait_until =
-        round_over ? std::min(deadline, node->Now() + node->options.silence_max)
-                   : (verdict.has_value() || next < minters.size()
-                          ? std::min(deadline, patience_ends)
-                          : deadline);
+        round_over
+            ? std::min(deadline, node->Now() + node->options.silence_max)
+            : (verdict.has_value() || next < minters.size() ? std::min(deadline, patience_ends)
+                                                            : deadline);
     std::optional<Forwarded> reply = co_await replies.Next(wait_until);
     if (!reply.has_value()) {
       // All failed. They may be on their way back, so the round starts again.
