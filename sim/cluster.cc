@@ -1,6 +1,7 @@
 #include "sim/cluster.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -87,6 +88,10 @@ Task<void> SimProcess::Start() {
                 .random = random_.get()};
   EventSink events = [this](std::string_view event, std::string_view detail) {
     cluster_->world_->Tell(absl::StrFormat("  %s: %s %s", name_, event, detail));
+    unsigned partition = 0;
+    if (event == "set_aside" && std::sscanf(std::string(detail).c_str(), "partition %u", &partition) == 1) {
+      cluster_->on_set_aside_(index_, PartitionId(partition));
+    }
   };
   absl::StatusOr<std::unique_ptr<annulus::Node>> started =
       co_await annulus::Node::Start(env, cluster_->OptionsOf(*this), std::move(events));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,7 +29,7 @@ struct ClusterOptions {
   Duration silence_max = 150ms;
   size_t siblings_max = 100;
   Duration repair_interval = 1s;
-  Duration scrub_interval = 60s;
+  Duration scrub_interval = 20s;
   Duration reap_interval = 5s;
   Duration clock_skew_max = 2s;
   size_t operations_max = 4096;  // Of clients, under way at one process.
@@ -146,6 +147,11 @@ class Cluster {
   void NoteClocks();
   Duration wall_error_max() const { return wall_error_max_; }
 
+  // Is told when a node is about to drop its copy of a partition, since its disk is too old.
+  void set_on_set_aside(std::function<void(int node, PartitionId)> told) {
+    on_set_aside_ = std::move(told);
+  }
+
   World& world() { return *world_; }
   SimNet& net() { return net_; }
   const ClusterOptions& options() const { return options_; }
@@ -164,6 +170,7 @@ class Cluster {
   std::unique_ptr<SimProcess> stranger_;  // Null until it is asked for.
   uint64_t last_call_ = 0;
   Duration wall_error_max_{0};
+  std::function<void(int, PartitionId)> on_set_aside_ = [](int, PartitionId) {};
 };
 
 // How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A

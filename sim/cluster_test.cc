@@ -70,6 +70,21 @@ TEST_P(ClusterTest, ACoordinatorServesWhatTheNodesHold) {
   }
 }
 
+TEST_P(ClusterTest, WhatOneOwnerRefusesForGoodDoesNotWaitForTheAnswerOfAnother) {
+  Form({.nodes = 4, .siblings_max = 1});
+  Client client(cluster_.get(), Stranger());
+  client.WithTimeout(10s);
+  ASSERT_TRUE(client.Put("k", "first").ok());
+  // The first one that is asked is heard no more, and may have taken the write.
+  cluster_->net().SetPath(static_cast<uint16_t>(Owners()[0]), static_cast<uint16_t>(Stranger()),
+                          {.loss = 1});
+  const Instant asked = world_->now();
+  const absl::StatusOr<WriteAnswer> second = client.Put("k", "second");
+  EXPECT_EQ(DetailsOf(second.status()).reason, "TOO_MANY_SIBLINGS") << second.status();
+  EXPECT_EQ(DetailsOf(second.status()).outcome, Outcome::kUnknown);
+  EXPECT_LT(world_->now() - asked, 3s);
+}
+
 TEST_P(ClusterTest, TheSameClientWritingBlindTwiceKeepsBoth) {
   Form({.nodes = 3});
   Client client(cluster_.get(), 1);
@@ -381,7 +396,7 @@ TEST_P(ClusterTest, AScanShowsEachKeyOnceInPagesThatAClientCanTake) {
 }
 
 TEST_P(ClusterTest, AScanOfTombstonesMakesProgressPageByPage) {
-  Form({.nodes = 3, .partitions = 4});
+  Form({.nodes = 3, .partitions = 4, .reap_interval = 3600s});
   Client client(cluster_.get(), 1);
   constexpr int kKeys = 5000;
   for (int i = 0; i < kKeys; ++i) {

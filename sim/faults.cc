@@ -19,11 +19,17 @@ constexpr double kSecondVictimChance = 0.08;
 constexpr int kBusyTries = 3000;
 constexpr double kCrashWhenBusyChance = 0.75;
 constexpr double kMachineCrashChance = 0.3;
-constexpr double kCrashWhileCutOffChance = 0.4;
+constexpr double kCrashWhileCutOffChance = 0.6;
+// A power cut waits so long for a hint that is being written.
+constexpr Duration kHintWait = 1s;
+// And those who all went down come back sooner than one of them would: meanwhile clients can only
+// be refused, which proves nothing.
+constexpr Duration kPowerCutMax = 1500ms;
 // Between two faults, where they come one at a time: lines are dialled again, and what was missed
 // is caught up with.
 constexpr Duration kRecovery = 8s;
 constexpr Duration kStepMax = 10min;
+constexpr Duration kOldDiskAgeMax = 60s;
 constexpr double kRateMaxPpm = 50000;
 
 struct Traits {
@@ -75,11 +81,6 @@ Traits TraitsOf(FaultKind kind) {
   return {};
 }
 
-// Nodes do not know how to rebuild yet: these happen only where they are asked for.
-bool IsUnsupported(FaultKind kind) {
-  return kind == FaultKind::kAmnesia || kind == FaultKind::kOldDisk || kind == FaultKind::kBitFlip;
-}
-
 }  // namespace
 
 bool Faults::Episode::Touches(uint16_t process) const {
@@ -111,10 +112,13 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
   weights_[static_cast<size_t>(FaultKind::kPowerCut)] *= 0.25;  // It costs everybody.
+  // Each costs copies, of which there are but N; so much rots or is replaced in no week.
+  for (const FaultKind kind : {FaultKind::kBitFlip, FaultKind::kAmnesia, FaultKind::kOldDisk}) {
+    weights_[static_cast<size_t>(kind)] *= 0.3;
+  }
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
-    const bool off = IsUnsupported(of) && ((options_.with >> kind) & 1) == 0;
-    if (off || (options_.one_at_a_time && TraitsOf(of).of_many)) weights_[kind] = 0;
+    if (options_.one_at_a_time && TraitsOf(of).of_many) weights_[kind] = 0;
   }
   calm_ = Between(&random_, 200ms, 2500ms);
   // Where two owners are all there are, a quorum is both, and every fault costs it.
@@ -249,10 +253,12 @@ bool Faults::Aim(Episode* episode) {
     case FaultKind::kFullDisk:
       episode->length = Between(&dice, 200ms, 2s);
       break;
+    case FaultKind::kPowerCut:
+      episode->length = Between(&dice, 5ms, kPowerCutMax);
+      break;
     case FaultKind::kAmnesia:
     case FaultKind::kOldDisk:
     case FaultKind::kCrash:
-    case FaultKind::kPowerCut:
     case FaultKind::kTornWrite:
     case FaultKind::kSyncError:
     case FaultKind::kDrain:
@@ -275,7 +281,7 @@ bool Faults::Strike(const Episode& episode) {
       return true;
     }
     case FaultKind::kPowerCut:
-      CutPower(episode, kBusyTries, Between(&dice, 0ms, 3ms));
+      CutPower(episode);
       return true;
     case FaultKind::kTornWrite:
       TakeDown(episode, Moment::kInSyncOfSeveral);
@@ -284,8 +290,10 @@ bool Faults::Strike(const Episode& episode) {
       TakeDown(episode, Moment::kInSync);
       return true;
     case FaultKind::kAmnesia:
-    case FaultKind::kOldDisk:
       TakeDown(episode, Moment::kAny);
+      return true;
+    case FaultKind::kOldDisk:
+      PutBackLater(episode, Between(&dice, 500ms, kOldDiskAgeMax));
       return true;
     case FaultKind::kDrain:
       world_->Tell(absl::StrCat(cluster_->Process(number).name(), " is asked to end"));
@@ -357,15 +365,33 @@ void Faults::RunSwizzle(const Episode& episode) {
   });
 }
 
-// What it alone has taken must be on its disk.
+// What it alone has taken must be on its disk, and what it says that it keeps for others most of
+// all: so it goes down while it writes that, or late, where it writes nothing.
 void Faults::CrashWhileCutOff(const Episode& episode) {
-  world_->After(world_->loop(), episode.length * 4 / 5, [this, episode] {
-    SimProcess& process = cluster_->Process(episode.processes[0]);
-    if (healed_ || !process.ready()) return;
-    world_->Tell(absl::StrCat(process.name(), " crashes while it is cut off"));
-    process.Crash();
-    BringUp(process.index(), episode);
+  const int number = episode.processes[0];
+  world_->After(world_->loop(), episode.length / 4, [this, number, episode] {
+    if (!cluster_->Process(number).is_node()) return;
+    Random dice = episode.dice;
+    const Duration delay = Between(&dice, 50us, 600us);
+    cluster_->Process(number).disk().OnNextWrite(
+        ColumnFamily::kHint, [this, number, episode, delay] {
+          world_->After(world_->loop(), delay,
+                        [this, number, episode] { CrashInIsolation(number, episode); });
+        });
   });
+  world_->After(world_->loop(), episode.length * 4 / 5,
+                [this, number, episode] { CrashInIsolation(number, episode); });
+}
+
+void Faults::CrashInIsolation(int number, const Episode& episode) {
+  SimProcess& process = cluster_->Process(number);
+  const bool still = std::any_of(episodes_.begin(), episodes_.end(),
+                                 [&](const Episode& running) { return running.id == episode.id; });
+  if (process.is_node()) process.disk().OnNextWrite(ColumnFamily::kHint, {});
+  if (healed_ || !still || !process.ready()) return;
+  world_->Tell(absl::StrCat(process.name(), " crashes while it is cut off"));
+  process.Crash();
+  BringUp(number, episode);
 }
 
 void Faults::StartClock(Episode* episode) {
@@ -392,13 +418,22 @@ void Faults::StopClock(const Episode& episode) {
   process->loop()->SetRate(0);
 }
 
+// A copy of the disk is made now, and takes its place when it is that old.
+void Faults::PutBackLater(const Episode& episode, Duration age) {
+  const int number = episode.processes[0];
+  old_disks_[number] = cluster_->Process(number).disk().Snapshot();
+  world_->After(world_->loop(), age, [this, episode] {
+    const int number = episode.processes[0];
+    const bool alone = std::count(is_victim_.begin(), is_victim_.end(), true) == 0;
+    if (healed_ || !alone || !cluster_->Process(number).ready()) return;
+    TakeDown(episode, Moment::kAny);
+  });
+}
+
 void Faults::TakeDown(const Episode& episode, Moment moment) {
   const int number = episode.processes[0];
   is_victim_[number] = true;
   unhealthy_until_[number] = kForever;
-  if (episode.kind == FaultKind::kOldDisk && cluster_->Process(number).is_node()) {
-    old_disks_[number] = cluster_->Process(number).disk().Snapshot();
-  }
   TakeDownAt(moment, moment == Moment::kAny ? 0 : kBusyTries, episode);
 }
 
@@ -441,28 +476,32 @@ void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
   BringUp(number, episode);
 }
 
-void Faults::CutPower(const Episode& episode, int tries, Duration delay) {
-  bool hint = false;
+void Faults::CutPower(const Episode& episode) {
+  Random dice = episode.dice;
+  const Duration delay = Between(&dice, 0ms, 3ms);
+  // Of all that are told, the first one cuts it.
+  auto cut = std::make_shared<bool>(false);
+  auto at_first = [this, cut, episode](Duration wait) {
+    if (std::exchange(*cut, true)) return;
+    world_->After(world_->loop(), wait, [this, episode] { CutPowerNow(episode); });
+  };
   for (int i = 1; i <= cluster_->nodes(); ++i) {
-    hint |= cluster_->Node(i).disk().HasUnsynced(ColumnFamily::kHint);
+    cluster_->Node(i).disk().OnNextWrite(ColumnFamily::kHint,
+                                         [at_first, delay] { at_first(delay); });
   }
+  world_->After(world_->loop(), kHintWait, [at_first] { at_first(Duration(0)); });
+}
+
+void Faults::CutPowerNow(const Episode& episode) {
   if (healed_) return;
-  if (tries > 0 && !hint) {
-    world_->After(world_->loop(), 100us,
-                  [this, episode, tries, delay] { CutPower(episode, tries - 1, delay); });
-    return;
+  world_->Tell(absl::StrFormat("the power goes, for %.3f s", ToSeconds(episode.length)));
+  for (int i = 1; i <= cluster_->processes(); ++i) {
+    SimProcess& process = cluster_->Process(i);
+    if (!process.up()) continue;  // Whoever took it down brings it up.
+    process.Crash(CrashKind::kMachine);
+    is_victim_[i] = true;
+    BringUp(i, episode);
   }
-  world_->After(world_->loop(), delay, [this, episode] {
-    if (healed_) return;
-    world_->Tell(absl::StrFormat("the power goes, for %.3f s", ToSeconds(episode.length)));
-    for (int i = 1; i <= cluster_->processes(); ++i) {
-      SimProcess& process = cluster_->Process(i);
-      if (!process.up()) continue;  // Whoever took it down brings it up.
-      process.Crash(CrashKind::kMachine);
-      is_victim_[i] = true;
-      BringUp(i, episode);
-    }
-  });
 }
 
 void Faults::BringUp(int number, const Episode& episode) {

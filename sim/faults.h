@@ -78,16 +78,19 @@ class Faults {
   bool Strike(const Episode& episode);
   void RunSwizzle(const Episode& episode);
   void CrashWhileCutOff(const Episode& episode);
+  void CrashInIsolation(int process, const Episode& episode);
   void StartClock(Episode* episode);
   void StopClock(const Episode& episode);
 
   enum class Moment : uint8_t { kAny, kUnsynced, kInSync, kInSyncOfSeveral };
   // Takes the process down at such a moment of its disk, or when it never comes, and up again.
   void TakeDown(const Episode& episode, Moment moment);
+  void PutBackLater(const Episode& episode, Duration age);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
   // All go down, a little after some node began to write a hint, or when none does.
-  void CutPower(const Episode& episode, int tries, Duration delay);
+  void CutPower(const Episode& episode);
+  void CutPowerNow(const Episode& episode);
   void EndOfDrain(int process, int crashes);
 
   // Writes the sum of the weather and all episodes to paths and disks.

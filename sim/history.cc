@@ -135,6 +135,18 @@ void History::OnForwardAnswered(WriteId id, uint64_t losses, Instant now) {
   if (write.forwards > 1 && write.minter_losses != losses) write.several_minters = true;
 }
 
+void History::NoteCopiesLost(WriteId id) {
+  std::vector<WriteId> lost = {id};
+  while (!lost.empty()) {
+    WriteOp& write = writes_[lost.back()];
+    lost.pop_back();
+    if (write.id == 0 || std::exchange(write.copies_lost, true)) continue;
+    if (keys_[write.key].is_counter) {
+      lost.insert(lost.end(), write.covers.begin(), write.covers.end());
+    }
+  }
+}
+
 size_t History::operations() const {
   size_t count = writes_.size() - 1 + scans_;
   for (const ReadOp& read : reads_) count += !read.of_scan && read.client != 0;

@@ -134,8 +134,8 @@ class History {
   // The item's operations in the order of their invocation, for people.
   std::vector<std::string> Describe(uint32_t key) const;
 
-  // 0 is nobody's.
-  void NoteCopiesLost(WriteId id) { writes_[id].copies_lost = id != 0; }
+  // 0 is nobody's. A counter's value has the elements of all that it replaced: they go with it.
+  void NoteCopiesLost(WriteId id);
 
   // Attempts that promise 5 spoke of.
   void NotePromised() { ++promised_; }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/hint/hint.h"
+#include "core/ring/ring.h"
 #include "core/version/stored.h"
 
 namespace annulus::sim {
@@ -44,7 +45,8 @@ bool Covered(const std::vector<Record>& records, Dot dot) {
 
 std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
                                     const std::optional<SimDisk::Place>& place,
-                                    const SimDisk::Image* image) {
+                                    const SimDisk::Image* image,
+                                    std::optional<PartitionId> partition) {
   RecordsByKey here, elsewhere;
   for (int i = 1; i <= cluster->nodes(); ++i) {
     const SimDisk& disk = cluster->Node(i).disk();
@@ -66,6 +68,7 @@ std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
   }
   std::vector<RequestId> only;
   for (const auto& [key, records] : here) {
+    if (partition.has_value() && LeafOf(key).partition != *partition) continue;
     for (const Record& record : records) {
       for (const Sibling& sibling : record.siblings) {
         if (!Covered(elsewhere[key], sibling.dot)) only.push_back(sibling.request_id);

@@ -13,9 +13,12 @@ namespace annulus::sim {
 // whose vector covers the write: then it has the write, or knows that it was replaced. `image`: the
 // old copy that takes the disk's place, where one does.
 //
+// Where a partition is given, only what lies in that.
+//
 // Promise 1 excludes these writes, and the checker counts what it forgives for it.
 std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
                                     const std::optional<SimDisk::Place>& place,
-                                    const SimDisk::Image* image);
+                                    const SimDisk::Image* image,
+                                    std::optional<PartitionId> partition = std::nullopt);
 
 }  // namespace annulus::sim

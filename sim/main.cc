@@ -14,6 +14,7 @@ int Main(int argc, char** argv) {
   if (flags.seed.has_value()) return ReportOneSeed(flags);
   if (flags.planted) return ReportPlanted(flags);
   if (!flags.kept.empty()) return ReportKept(flags);
+  if (!flags.kept_seeds.empty()) return ReportKeptSeeds(flags);
   return ReportTwice(flags);
 }
 

@@ -88,6 +88,28 @@ std::string_view ToString(PlantedBug bug) {
       return "reap keeps actor";
     case PlantedBug::kRefutationIgnored:
       return "refutation ignored";
+    case PlantedBug::kRestartNotNoticed:
+      return "restart not noticed";
+    case PlantedBug::kContextCoversOwnDotsOnly:
+      return "context covers own dots only";
+    case PlantedBug::kVectorPruned:
+      return "vector pruned";
+    case PlantedBug::kLimitCutsMerges:
+      return "limit cuts merges";
+    case PlantedBug::kRefusalCounts:
+      return "refusal counts";
+    case PlantedBug::kUnknownIsNotApplied:
+      return "unknown is not applied";
+    case PlantedBug::kAtLeastIgnored:
+      return "at_least ignored";
+    case PlantedBug::kStrictReadCountsFallbacks:
+      return "strict read counts fallbacks";
+    case PlantedBug::kDigestNotCompared:
+      return "digest not compared";
+    case PlantedBug::kFailedReadIsEmpty:
+      return "failed read is empty";
+    case PlantedBug::kScanSkipsRest:
+      return "scan skips rest";
     case PlantedBug::kCount:
       break;
   }

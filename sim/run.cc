@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "sim/cluster.h"
 #include "sim/equality.h"
+#include "sim/lost_copies.h"
 #include "sim/workload.h"
 
 namespace annulus::sim {
@@ -66,6 +67,12 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
   // A limit that is met.
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
+  // Hints that are refused: what an owner missed comes by anti-entropy alone.
+  if (!one_at_a_time && shape.Chance(0.2)) {
+    cluster.hint_bytes_max = static_cast<uint64_t>(shape.Between(0, 1000));
+  }
+  // Often, so that what was sent before a round arrives after it.
+  cluster.reap_interval = Duration(shape.Between(200, 5000) * 1000000);
   return cluster;
 }
 
@@ -169,6 +176,11 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                                history.NoteCopiesLost(History::WriteOf(id));
                              }
                            }});
+  cluster.set_on_set_aside([&](int node, PartitionId partition) {
+    for (const RequestId& id : OnlyCopiesOf(&cluster, node, std::nullopt, nullptr, partition)) {
+      history.NoteCopiesLost(History::WriteOf(id));
+    }
+  });
   Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
   // Some clusters meet their first faults while they form.
   const bool early_faults = !one_at_a_time && dice.Chance(kEarlyFaultsChance);

@@ -126,6 +126,7 @@ std::string Scenario::Form(const Command& command) {
                         .replicas = static_cast<uint32_t>(Number(command.Option("replicas", "3"))),
                         // Anti-entropy would end most stories before they begin.
                         .repair_interval = Number(command.Option("repair", "3600")) * Duration(1s),
+                        .reap_interval = Number(command.Option("reap", "3600")) * Duration(1s),
                     });
   ANNULUS_CHECK(cluster_->WaitReady());
   client_ = std::make_unique<Client>(cluster_.get(), 1);

@@ -18,8 +18,6 @@ constexpr Duration kFlushEvery = 1s;
 constexpr double kReadCached = 0.7;
 constexpr Duration kReadMax = 300us;
 constexpr double kForgetAllChance = 0.5;
-// Damage that the store does not notice, and that the checksums of what it stores must.
-constexpr double kSilentDamageChance = 0.5;
 
 Duration UpTo(Random* random, Duration limit) {
   return Duration(static_cast<int64_t>(random->Below(static_cast<uint64_t>(limit.count()) + 1)));
@@ -41,6 +39,13 @@ void Mix(Bytes* into, BytesView bytes) {
   into->resize(kSize, '\0');
   ANNULUS_CHECK(bytes.size() == kSize);
   for (size_t i = 0; i < kSize; ++i) (*into)[i] = static_cast<char>((*into)[i] ^ bytes[i]);
+}
+
+bool Writes(const StorageBatch& batch, ColumnFamily family) {
+  for (const StorageWrite& write : batch) {
+    if (write.family == family && write.value.has_value()) return true;
+  }
+  return false;
 }
 
 bool OnlyRemoves(const StorageBatch& batch) {
@@ -70,18 +75,6 @@ size_t SimDisk::unsynced() const {
 
 size_t SimDisk::in_sync() const { return open_ == nullptr ? 0 : open_->in_sync_.size(); }
 
-bool SimDisk::HasUnsynced(ColumnFamily family) const {
-  if (open_ == nullptr) return false;
-  for (const auto* group : {&open_->in_sync_, &open_->queued_}) {
-    for (const SimStorage::Pending& pending : *group) {
-      for (const StorageWrite& write : pending.batch) {
-        if (write.family == family) return true;
-      }
-    }
-  }
-  return false;
-}
-
 std::optional<SimDisk::Place> SimDisk::PickPlace(Random* random) const {
   // What has more entries is hit more often; identity and layout are small.
   static constexpr ColumnFamily kDamaged[] = {ColumnFamily::kData, ColumnFamily::kHint};
@@ -103,18 +96,8 @@ void SimDisk::Damage(const Place& place, Random* random) {
   ++stats_.values_damaged;
   const auto entry = map(place.family).find(place.key);
   ANNULUS_CHECK(entry != map(place.family).end());
-  if (entry->second.empty() || !random->Chance(kSilentDamageChance)) {
-    damaged_.emplace(place.family, place.key);
-    return;
-  }
   const uint64_t bit = random->Below(entry->second.size() * 8);
   entry->second[bit / 8] = static_cast<char>(entry->second[bit / 8] ^ (1 << (bit % 8)));
-}
-
-absl::Status SimDisk::Readable(ColumnFamily family, const Bytes& key) {
-  if (!damaged_.contains({family, key})) return absl::OkStatus();
-  ++stats_.damage_met;
-  return absl::DataLossError("a block of the store is damaged");
 }
 
 std::shared_ptr<const SimDisk::Image> SimDisk::Snapshot() const {
@@ -126,7 +109,6 @@ void SimDisk::Restore(const Image& image) {
   ANNULUS_CHECK(open_ == nullptr);
   maps_ = image.maps;
   sequence_ = image.sequence;
-  damaged_.clear();
 }
 
 void SimDisk::Wipe() { Restore(Image{}); }
@@ -144,7 +126,6 @@ void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
       RemoveRange(write, undo);
       continue;
     }
-    if (!damaged_.empty()) damaged_.erase({write.family, write.key});
     if (undo != nullptr) {
       const auto old = map.find(write.key);
       undo->push_back({write.family, write.key,
@@ -165,7 +146,6 @@ void SimDisk::RemoveRange(const StorageWrite& write, std::vector<Undo>* undo) {
   const auto first = map.lower_bound(write.key);
   const auto last = map.lower_bound(*write.end);
   for (auto entry = first; entry != last; ++entry) {
-    damaged_.erase({write.family, entry->first});
     if (undo != nullptr) undo->push_back({write.family, entry->first, entry->second});
   }
   map.erase(first, last);
@@ -255,7 +235,6 @@ void SimStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t e
 }
 
 absl::StatusOr<std::optional<Bytes>> SimStorage::Value(ColumnFamily family, const Bytes& key) {
-  if (absl::Status readable = disk_->Readable(family, key); !readable.ok()) return readable;
   return disk_->Peek(family, key);
 }
 
@@ -270,8 +249,6 @@ absl::StatusOr<StoragePage> SimStorage::Page(ColumnFamily family, const Bytes& b
       page.more = true;
       break;
     }
-    absl::Status readable = disk_->Readable(family, entry->first);
-    if (!readable.ok()) return readable;
     page.entries.emplace_back(entry->first, entry->second);
     bytes += entry->first.size() + entry->second.size();
   }
@@ -284,6 +261,7 @@ void SimStorage::Commit(StorageBatch batch, CommitDone done) {
   pending.fails = disk_->conditions_.commit_failure > 0 &&
                   disk_->random_.Chance(disk_->conditions_.commit_failure);
   if (disk_->conditions_.full && !OnlyRemoves(pending.batch)) pending.fails = true;
+  if (disk_->told_ && Writes(pending.batch, disk_->told_of_)) std::exchange(disk_->told_, {})();
   queued_.push_back(std::move(pending));
   if (syncing_ || start_asked_) return;
   // The end of the turn, as the real store does: what the turn commits goes together.

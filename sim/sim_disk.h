@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,9 +34,8 @@ namespace annulus::sim {
 // - Full: a commit is RESOURCE_EXHAUSTED, with nothing written; unless it only removes keys.
 // - `commit_failure`: that share of the commits fails in the same way, at their sync, while those
 //   beside them succeed.
-// - A damaged value is DATA_LOSS to all who read it, alone or in a range, until it is written
-// again;
-//   or comes back altered, which the record's own checksum shows.
+// - A damaged value comes back altered, which the record's own checksum shows. (A block that the
+//   store itself finds damaged costs the whole disk: see adapters/rocksdb.)
 // - The whole disk can be wiped, and put back to an older state, while no process has it open.
 // - Its sequence counts the batches that are on the disk itself, and goes with them.
 // - A read is answered at once (from a cache), or after up to 0.3 ms, and sees what was committed
@@ -59,7 +59,6 @@ class SimDisk {
     uint64_t crashes_that_lost = 0;
     uint64_t groups_torn = 0;  // Of which a crash kept a part.
     uint64_t values_damaged = 0;
-    uint64_t damage_met = 0;  // Reads that came across it.
   };
 
   SimDisk(World* world, uint16_t process, bool sync);
@@ -75,8 +74,12 @@ class SimDisk {
   size_t unsynced() const;
   // Of these, how many the running sync carries.
   size_t in_sync() const;
-  // Whether one of them writes to the family.
-  bool HasUnsynced(ColumnFamily family) const;
+  // Runs once, when a batch that writes to the family comes to be unsynced; another one takes its
+  // place. An empty one is none.
+  void OnNextWrite(ColumnFamily family, std::function<void()> told) {
+    told_of_ = family;
+    told_ = std::move(told);
+  }
 
   void TearNext() { tear_next_ = true; }
 
@@ -86,7 +89,7 @@ class SimDisk {
     Bytes key;
   };
   std::optional<Place> PickPlace(Random* random) const;
-  // In a way that the store notices, or not. REQUIRES: something lies there.
+  // Flips a bit. REQUIRES: something lies there.
   void Damage(const Place& place, Random* random);
 
   // Everything on it, readable or not. REQUIRES for Restore and Wipe: no process has it open.
@@ -115,17 +118,16 @@ class SimDisk {
   const Map& map(ColumnFamily family) const { return maps_[static_cast<size_t>(family)]; }
   void Apply(const StorageBatch& batch, std::vector<Undo>* undo);
   void RemoveRange(const StorageWrite& write, std::vector<Undo>* undo);
-  // OK, or that the value is damaged.
-  absl::Status Readable(ColumnFamily family, const Bytes& key);
 
   World* world_;
   uint16_t process_;
   bool sync_;
   Random random_;
   DiskConditions conditions_;
-  std::array<Map, kColumnFamilies> maps_;             // As a reader sees them.
-  std::set<std::pair<ColumnFamily, Bytes>> damaged_;  // What the store itself notices.
+  std::array<Map, kColumnFamilies> maps_;  // As a reader sees them.
   bool tear_next_ = false;
+  ColumnFamily told_of_ = ColumnFamily::kData;
+  std::function<void()> told_;
   uint64_t sequence_ = 0;
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;

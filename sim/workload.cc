@@ -1,6 +1,7 @@
 #include "sim/workload.h"
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,8 +22,21 @@ constexpr int kAttemptsMax = 3;
 // How long before a request its process has to be healthy, for promise 5; and the time it has.
 constexpr Duration kHealthyBefore = 8s;
 constexpr Duration kGenerous = 10s;
+// What most requests have, and what some.
+constexpr Duration kLongMin = 500ms;
+constexpr Duration kLongMax = 3s;
+constexpr Duration kShortMin = 20ms;
+constexpr Duration kShortMax = 300ms;
+constexpr Duration kRefusedWait = 20ms;
+constexpr Duration kRefusedWaitMax = 1s;
+constexpr double kTidyChance = 0.8;
+constexpr Duration kTidyAgainMax = 8s;
 constexpr Duration kTtlMin = 1s;
 constexpr Duration kTtlMax = 15s;
+
+Duration Between(Random* random, Duration low, Duration high) {
+  return Duration(random->Between(low.count(), high.count()));
+}
 
 }  // namespace
 
@@ -55,14 +69,20 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
     uses_.push_back(use);
     // Around the size up to which replicas send whole records, and above it.
     value_size_min_.push_back(random_.Chance(0.8) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
+    // The hottest stays, so that there is always one.
+    const bool retires = i > 0 && random_.Chance(options.retired);
+    const auto share = static_cast<uint64_t>(options.operations) * 8 / 10;
+    retired_at_.push_back(retires ? static_cast<int>(random_.Below(share) + share / 8) : INT_MAX);
     history_->AddKey(std::move(item), use == Use::kCounter);
   }
+  tidied_.resize(uses_.size(), false);
   for (int i = 0; i < options.clients; ++i) {
     ClientState& client = clients_.emplace_back();
     client.number = static_cast<uint32_t>(i + 1);
     client.random = random_.Fork();
     client.held.resize(options.keys);
     client.favourite = 1 + static_cast<int>(client.random.Below(cluster->processes()));
+    client.is_loyal = !options.at_quorum && client.random.Chance(options.loyal);
     client.left = options.operations / options.clients + 1;
   }
 }
@@ -76,10 +96,12 @@ void Workload::Start() {
 
 Task<void> Workload::RunClient(ClientState* client) {
   while (client->left > 0) {
-    const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
-                                                                             : options_.think_short;
-    const Duration think(static_cast<int64_t>(client->random.Below(limit.count())));
+    const Duration think = ThinkTime(client);
     co_await SleepUntil(world_->loop(), std::max(world_->now() + think, rest_until_));
+    if (const std::optional<uint32_t> retired = NextToTidy(); retired.has_value()) {
+      co_await TidyUp(client, *retired);
+      continue;
+    }
     const double dice = client->random.Fraction();
     if (dice < kBatchChance && options_.keys > 1) {
       co_await RunBatch(client);
@@ -93,6 +115,43 @@ Task<void> Workload::RunClient(ClientState* client) {
   --running_;
 }
 
+Duration Workload::ThinkTime(ClientState* client) {
+  const Duration limit = client->random.Chance(options_.think_long_chance) ? options_.think_long
+                                                                           : options_.think_short;
+  Duration wait(static_cast<int64_t>(client->random.Below(limit.count())));
+  // The first refusal sends it to another process, not to bed.
+  if (client->refusals > 1) {
+    wait += std::min(kRefusedWaitMax, kRefusedWait * (1 << std::min(client->refusals, 10)));
+  }
+  return wait;
+}
+
+void Workload::TakeStatus(ClientState* client, const absl::Status& status) {
+  client->refusals = DetailsOf(status).reason == "NOT_SENT" ? client->refusals + 1 : 0;
+  if (status.ok() || client->is_loyal) return;
+  client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
+}
+
+std::optional<uint32_t> Workload::NextToTidy() {
+  for (uint32_t key = 0; key < uses_.size(); ++key) {
+    if (tidied_[key] || !IsRetired(key)) continue;
+    tidied_[key] = true;
+    const bool deletes =
+        uses_[key] == Use::kDocument || uses_[key] == Use::kSession || uses_[key] == Use::kWiped;
+    if (deletes && random_.Chance(kTidyChance)) return key;
+  }
+  return std::nullopt;
+}
+
+Task<void> Workload::TidyUp(ClientState* client, uint32_t key) {
+  co_await Get(client, key);
+  co_await Write(client, key, WriteOp::Kind::kDelete, true);
+  // Some owner may have met the first and miss the second.
+  const Duration later(static_cast<int64_t>(client->random.Below(kTidyAgainMax.count())));
+  co_await SleepUntil(world_->loop(), world_->now() + later);
+  co_await Write(client, key, WriteOp::Kind::kDelete, true);
+}
+
 void Workload::CountOne(ClientState* client) {
   --client->left;
   const int part = options_.operations / (options_.lulls + 1) + 1;
@@ -104,11 +163,15 @@ void Workload::CountOne(ClientState* client) {
 uint32_t Workload::PickKey(ClientState* client) {
   // The smaller of two draws: the first items are hot.
   const auto keys = static_cast<uint64_t>(options_.keys);
-  return static_cast<uint32_t>(std::min(client->random.Below(keys), client->random.Below(keys)));
+  uint32_t key;
+  do {
+    key = static_cast<uint32_t>(std::min(client->random.Below(keys), client->random.Below(keys)));
+  } while (IsRetired(key));
+  return key;
 }
 
 int Workload::PickProcess(ClientState* client) {
-  if (client->random.Chance(0.2)) {
+  if (!client->is_loyal && client->random.Chance(0.2)) {
     client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
   }
   return client->favourite;
@@ -131,10 +194,17 @@ ReplicaCount Workload::PickCount(Random* random, uint32_t* number) {
   return {.level = level};
 }
 
-Duration Workload::PickTimeout(Random* random) {
+ReplicaCount Workload::PickWriteCount(ClientState* client, uint32_t* number) {
+  if (!client->is_loyal) return PickCount(&client->random, number);
+  *number = 1;
+  return {.level = Consistency::kOne};
+}
+
+Duration Workload::PickTimeout(ClientState* client) {
+  Random* random = &client->random;
   if (options_.at_quorum) return kGenerous;
-  return random->Chance(0.1) ? Duration(random->Between(20000000, 300000000))
-                             : Duration(random->Between(500000000, 3000000000));
+  const bool is_short = random->Chance(client->is_loyal ? 0.8 : 0.1);
+  return is_short ? Between(random, kShortMin, kShortMax) : Between(random, kLongMin, kLongMax);
 }
 
 Task<void> Workload::RunOne(ClientState* client, uint32_t key) {
@@ -196,12 +266,15 @@ Task<void> Workload::RunBatch(ClientState* client) {
   Mailbox<int> done(world_->loop());
   const int size = static_cast<int>(client->random.Between(2, std::min(6, options_.keys)));
   const auto first = static_cast<uint32_t>(client->random.Below(options_.keys));
+  int running = 0;
   for (int i = 0; i < size; ++i) {
     const uint32_t key = (first + static_cast<uint32_t>(i)) % static_cast<uint32_t>(options_.keys);
+    if (IsRetired(key)) continue;
+    ++running;
     Mailbox<int>::Sender sender = done.sender();
     tasks_.Spawn(Part::Run(this, client, key, std::move(sender)));
   }
-  for (int i = 0; i < size; ++i) co_await done.Next();
+  for (; running > 0; --running) co_await done.Next();
 }
 
 Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
@@ -210,7 +283,7 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   const int process = PickProcess(client);
   uint32_t r = 0;
   GetRequest request{.item = history_->keys()[key].item, .r = PickCount(&client->random, &r)};
-  const Duration timeout = PickTimeout(&client->random);
+  const Duration timeout = PickTimeout(client);
   history_->read(index).process = static_cast<uint16_t>(process);
   request.sloppy = client->random.Chance(sloppy_chance_);
   history_->read(index).sloppy = request.sloppy;
@@ -222,10 +295,8 @@ Task<void> Workload::Get(ClientState* client, uint32_t key, bool at_least) {
   TakeAnswer(index, r, answer);
   const Instant asked = history_->read(index).invoked;
   history_->read(index).unserved = Unserved(process, asked, answer.status());
-  if (!answer.ok()) {
-    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
-    co_return;
-  }
+  TakeStatus(client, answer.status());
+  if (!answer.ok()) co_return;
   const ReadOp& read = history_->read(index);
   client->held[key] = {.context = answer->context, .covers = read.shown, .elements = read.elements};
 }
@@ -263,11 +334,11 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
   CountOne(client);
   with_context = with_context && !held.context.empty();
   uint32_t w = 0;
-  const ReplicaCount count = PickCount(&client->random, &w);
+  const ReplicaCount count = PickWriteCount(client, &w);
   WriteId id = 0;
   WriteRequest request{.item = history_->keys()[key].item,
                        .w = count,
-                       .sloppy = client->random.Chance(sloppy_chance_)};
+                       .sloppy = client->is_loyal || client->random.Chance(sloppy_chance_)};
   std::vector<WriteId> elements;
   {
     WriteOp& write = history_->NewWrite(client->number, key, kind, world_->now());
@@ -300,13 +371,14 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
     const int process = PickProcess(client);
     history_->write(id).process = static_cast<uint16_t>(process);
     history_->write(id).attempts = static_cast<uint16_t>(attempt);
-    const Duration timeout = PickTimeout(&client->random);
+    const Duration timeout = PickTimeout(client);
     const Instant asked = world_->now();
     WriteRequest copy = request;
     absl::StatusOr<WriteAnswer> answer = co_await line_.Write(process, std::move(copy), timeout);
     WriteOp& write = history_->write(id);
     const std::string unserved = Unserved(process, asked, answer.status());
     if (write.unserved.empty()) write.unserved = unserved;
+    TakeStatus(client, answer.status());
     if (answer.ok()) {
       write.outcome = Outcome::kApplied;
       write.returned = world_->now();
@@ -324,7 +396,6 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       }
       co_return;
     }
-    client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
     const ErrorDetails details = DetailsOf(answer.status());
     if (details.outcome == Outcome::kNone) {
       outcome = Outcome::kNone;

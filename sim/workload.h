@@ -25,6 +25,10 @@ struct WorkloadOptions {
   // what was old gets older.
   int lulls = 2;
   Duration lull = 40s;
+  // How many of the items are used no more from some moment on: what a node lacks of them it gets
+  // in the background or never.
+  double retired = 0.4;
+  double loyal = 0.2;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
@@ -40,6 +44,15 @@ struct WorkloadOptions {
 // - wiped documents: deleted blind, too. Of these the checker knows less.
 // - sessions: documents whose values expire.
 // - folders: registers under one key with sort keys of their own.
+//
+// Some items are retired in the course of the run. Before that, one client tidies up: it deletes
+// what can be deleted, twice, as one that cannot know whether another one has done so.
+//
+// Some clients are loyal: they ask one process, whatever it answers, as an agent does that lives
+// beside it, are content with one durable copy, wherever it is, and have no patience. What they
+// write to a process that is cut off is there alone for a while.
+//
+// Who is refused, since a process is down, waits before the next try, the longer the more often.
 //
 // Besides: batches (several operations of one client at once), scans of all items, retries of
 // unknown writes under their request id, values above and below the size at which replicas send
@@ -70,13 +83,16 @@ class Workload {
     Random random{0};
     std::vector<Held> held;  // By key.
     int favourite = 1;       // The process it asks mostly.
-    int left = 0;            // Operations that it still does.
+    bool is_loyal = false;
+    int left = 0;      // Operations that it still does.
+    int refusals = 0;  // In a row, of requests that reached nobody.
   };
 
   Task<void> RunClient(ClientState* client);
   Task<void> RunOne(ClientState* client, uint32_t key);
   Task<void> RunBatch(ClientState* client);
   Task<void> RunScan(ClientState* client);
+  Task<void> TidyUp(ClientState* client, uint32_t key);
   // `at_least`: the answer is to cover what the client holds.
   Task<void> Get(ClientState* client, uint32_t key, bool at_least = false);
   // With the context that the client holds of the item, or without.
@@ -84,9 +100,16 @@ class Workload {
   Task<void> FinalRead(uint32_t key, Instant until);
 
   uint32_t PickKey(ClientState* client);
+  bool IsRetired(uint32_t key) const { return counted_ >= retired_at_[key]; }
+  // The next item that has been retired, if nobody has tidied it up.
+  std::optional<uint32_t> NextToTidy();
+  Duration ThinkTime(ClientState* client);
+  // After each answer: where the client goes next, and how soon.
+  void TakeStatus(ClientState* client, const absl::Status& status);
   int PickProcess(ClientState* client);
   ReplicaCount PickCount(Random* random, uint32_t* number);
-  Duration PickTimeout(Random* random);
+  ReplicaCount PickWriteCount(ClientState* client, uint32_t* number);
+  Duration PickTimeout(ClientState* client);
   // Counts an operation; rests begin by this count.
   void CountOne(ClientState* client);
   void TakeAnswer(size_t read_index, uint32_t r, const absl::StatusOr<GetAnswer>& answer);
@@ -103,6 +126,8 @@ class Workload {
   Random random_;
   std::vector<Use> uses_;
   std::vector<size_t> value_size_min_;  // By key.
+  std::vector<int> retired_at_;         // By key: from so many operations on.
+  std::vector<bool> tidied_;            // By key.
   std::vector<ClientState> clients_;
   // How the levels are mixed in this run: chances of ONE and of ALL; else QUORUM.
   double one_chance_ = 0;

@@ -27,6 +27,7 @@ Usage: annulus_sim --seeds N [--first-seed S]   run N seeds, end with one summar
                                                 seeds in each of 3 ranges; keep a seed for each
        annulus_sim --kept FILE                  see that the seeds which were kept catch them, or
                                                 others where chance falls otherwise by now
+       annulus_sim --kept-seeds FILE            run the seeds that failed once, a line "SEED: WHY" each
        annulus_sim --check-determinism N        run N seeds twice, compare trace hashes
 
 Options:
@@ -127,6 +128,9 @@ Flags ParseFlags(int argc, char** argv) {
     } else if (flag == "--kept") {
       flags.kept = value();
       ++modes;
+    } else if (flag == "--kept-seeds") {
+      flags.kept_seeds = value();
+      ++modes;
     } else if (flag == "--first-seed") {
       flags.first_seed = number();
     } else if (flag == "--jobs") {
@@ -162,7 +166,9 @@ Flags ParseFlags(int argc, char** argv) {
       Refuse("unknown flag " + flag);
     }
   }
-  if (modes != 1) Refuse("give one of --seeds, --seed, --planted, --kept, --check-determinism");
+  if (modes != 1) {
+    Refuse("give one of --seeds, --seed, --planted, --kept, --kept-seeds, --check-determinism");
+  }
   if (flags.shrink && !flags.seed.has_value()) Refuse("--shrink needs --seed");
   if (flags.jobs == 0) {
     flags.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));

@@ -15,9 +15,10 @@ struct Flags {
   std::optional<uint64_t> seed;
   std::optional<uint64_t> determinism;
   bool planted = false;
-  std::string keep;     // With planted: the file to write the seeds to.
-  std::string kept;     // The file to read them from.
-  bool shrink = false;  // With seed.
+  std::string keep;        // With planted: the file to write the seeds to.
+  std::string kept;        // The file to read them from.
+  std::string kept_seeds;  // The file of seeds that failed once.
+  bool shrink = false;     // With seed.
   bool whole_history = false;
   uint64_t first_seed = 1;
   int jobs = 0;

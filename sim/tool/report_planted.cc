@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "sim/planted.h"
+#include "sim/tool/kept_file.h"
 #include "sim/tool/reports.h"
 #include "sim/tool/text.h"
 
@@ -81,14 +82,12 @@ int ReportPlanted(const Flags& flags) {
 }
 
 int ReportKept(const Flags& flags) {
-  std::ifstream file(flags.kept);
+  const auto lines = ReadKeptFile(flags.kept);
+  if (!lines.has_value()) return 1;
   std::map<std::string, uint64_t> kept;
-  std::string line;
-  while (std::getline(file, line)) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with("#") || colon == std::string::npos) continue;
-    if (!absl::SimpleAtoi(line.substr(colon + 2), &kept[line.substr(0, colon)])) {
-      std::printf("%s is no seed of a planted bug\n", line.c_str());
+  for (const auto& [name, seed] : *lines) {
+    if (!absl::SimpleAtoi(seed, &kept[name])) {
+      std::printf("%s is no seed of %s\n", seed.c_str(), name.c_str());
       return 1;
     }
   }

@@ -20,6 +20,8 @@ int ReportShrunk(const Flags& flags);
 int ReportPlanted(const Flags& flags);
 // Whether the seeds that a file keeps still catch theirs.
 int ReportKept(const Flags& flags);
+// The seeds that a file keeps because they failed once: whether they pass.
+int ReportKeptSeeds(const Flags& flags);
 // The same seeds twice: their traces must be equal.
 int ReportTwice(const Flags& flags);
 

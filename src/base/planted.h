@@ -24,7 +24,7 @@ enum class PlantedBug : uint8_t {
   kMergeForgetsVector,     // A merge keeps its own vector and not the other's.
   kReplicaOverwrites,      // A replica stores what it is sent instead of merging it.
   kFailedMintIsApplied,    // A write whose quorum failed is reported as applied.
-  kDigestIgnoresVersions,  // The digest of an item sees its values, not its dots and vector.
+  kDigestIgnoresVersions,  // The digest of an item sees who minted it, not its dots and vector.
   kLeafNotInBatch,         // A change is written without its leaf.
   kAaeSkipsLeaf,           // Anti-entropy does not look at every leaf that differs.
   kRepairOverwrites,       // A repair stores what it fetched instead of merging it.
@@ -51,6 +51,18 @@ enum class PlantedBug : uint8_t {
   kOldDiskNotSetAside,        // An owner keeps what a disk has that others have reaped since.
   kReapKeepsActor,            // A node mints under its old name in an item that was reaped.
   kRefutationIgnored,         // A node that gossip declared dead stays dead, whatever it says.
+  kRestartNotNoticed,         // What gossip says of a node stays what its earlier life said.
+  kContextCoversOwnDotsOnly,  // A write does not replace what other actors minted: siblings pile
+                              // up.
+  kVectorPruned,              // A wide vector forgets what it has seen, as some stores' clocks do.
+  kLimitCutsMerges,           // The limit of siblings binds merges, too: what is beyond it is lost.
+  kRefusalCounts,             // A write counts the nodes that refuse it.
+  kUnknownIsNotApplied,       // A write that a silent node may have applied is said not to be.
+  kAtLeastIgnored,            // A read does not care what the client has seen.
+  kStrictReadCountsFallbacks,  // sloppy=false asks fallbacks all the same.
+  kDigestNotCompared,          // Any digest counts as an equal record.
+  kFailedReadIsEmpty,          // An owner that cannot answer is taken for one that has nothing.
+  kScanSkipsRest,              // A page that ends within a partition goes on in the next one.
   kCount,
 };
 

@@ -102,7 +102,35 @@ void ProcessMetrics::TakeStorage(const Sample& sample) {
            "Partitions whose leaves were compared with their data");
     Follow(&NodeCounters::leaves_corrected, "annulus_aae_leaves_corrected_total",
            "Leaves that were not what their data says");
+    rebuilding_ = registry_.Gauge("annulus_rebuilding_partitions",
+                                  "Partitions that this node rebuilds from their other owners");
+    untold_ = registry_.Gauge("annulus_untold_partitions",
+                              "Partitions of this node that no other owner has told it the epochs "
+                              "of since its start: it does not serve them");
+    reap_blocked_ = registry_.Gauge("annulus_reap_blocked_partitions",
+                                    "Partitions with tombstones that could not be deleted, since a "
+                                    "member did not answer or stood in the way (see status)");
+    Follow(&NodeCounters::hints_stale, "annulus_hints_stale_total",
+           "Hints dropped since they had been delivered before a tombstone was deleted");
+    Follow(&NodeCounters::hints_damaged, "annulus_hints_damaged_total",
+           "Hints dropped since their checksum failed");
+    Follow(&NodeCounters::records_damaged, "annulus_records_damaged_total",
+           "Copies dropped, and fetched again, since their checksum failed");
+    Follow(&NodeCounters::reap_rounds, "annulus_reap_rounds_total",
+           "Rounds of reaping that this node has driven to their end");
+    Follow(&NodeCounters::reap_rounds_failed, "annulus_reap_rounds_failed_total",
+           "Rounds that it gave up");
+    Follow(&NodeCounters::tombstones_reaped, "annulus_tombstones_reaped_total",
+           "Tombstones, and values long expired, that were deleted here for good");
+    Follow(&NodeCounters::partitions_set_aside, "annulus_partitions_set_aside_total",
+           "Partitions dropped and rebuilt since this node's disk was older than what others had "
+           "deleted");
+    Follow(&NodeCounters::partitions_rebuilt, "annulus_partitions_rebuilt_total",
+           "Partitions that were rebuilt");
   }
+  rebuilding_->Set(sample.reap.rebuilding);
+  untold_->Set(sample.reap.untold);
+  reap_blocked_->Set(sample.reap.blocked);
   const ConvergenceView& view = *sample.convergence;
   const Duration age = view.never > 0 ? sample.uptime : view.age.value_or(Duration(0));
   convergence_age_->Set(ToSeconds(age));

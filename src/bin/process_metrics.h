@@ -30,6 +30,7 @@ class ProcessMetrics {
     NodeCounters counters;
     std::optional<ConvergenceView> convergence;  // Of a node.
     HintLedger::Account hints;                   // The same.
+    ReapView reap;
     int databases_set_aside = 0;                 // The same.
   };
   void Take(const Sample& sample);
@@ -66,6 +67,9 @@ class ProcessMetrics {
   MetricGauge* convergence_never_ = nullptr;
   MetricGauge* hints_ = nullptr;
   MetricGauge* hint_bytes_ = nullptr;
+  MetricGauge* rebuilding_ = nullptr;
+  MetricGauge* untold_ = nullptr;
+  MetricGauge* reap_blocked_ = nullptr;
   MetricGauge* databases_set_aside_ = nullptr;
   std::vector<Followed> followed_;
 };

@@ -401,6 +401,7 @@ void Process::Refresh() {
                  .counters = view.counters,
                  .convergence = view.storage ? std::optional(view.convergence) : std::nullopt,
                  .hints = view.hints,
+                 .reap = view.reap,
                  .databases_set_aside = databases_set_aside_});
 }
 

@@ -17,6 +17,8 @@ constexpr Duration kExchangingFor = 5s;
 // The last partition that was scrubbed; there is none before the first pass has ended.
 constexpr char kScrubbedKey[] = "scrubbed";
 constexpr Duration kScrubSoon = 10min;
+// Until there is something to scrub.
+constexpr Duration kScrubLook = 500ms;
 // Between partitions in the first pass.
 constexpr Duration kScrubPause = 10ms;
 
@@ -131,7 +133,11 @@ Task<void> AntiEntropy::Scrub() {
   Duration wait = first_pass ? Duration(0) : kScrubSoon;
   while (true) {
     const std::vector<PartitionId> owned = Owned();
-    const Duration step = node_->options.scrub_interval / std::max<int64_t>(owned.size(), 1);
+    if (owned.empty()) {  // There is no layout yet, or nothing is served.
+      co_await Sleep(node_->env.loop, kScrubLook);
+      continue;
+    }
+    const Duration step = node_->options.scrub_interval / static_cast<int64_t>(owned.size());
     wait = std::max(std::min(wait, step), first_pass ? kScrubPause : Duration(0));
     const Duration some(node_->env.random->Between(wait.count() / 2, wait.count()));
     co_await Sleep(node_->env.loop, some);
@@ -139,7 +145,6 @@ Task<void> AntiEntropy::Scrub() {
 
     const auto partition = std::lower_bound(owned.begin(), owned.end(), PartitionId(next));
     if (partition == owned.end()) {
-      if (owned.empty()) continue;  // There is no layout yet.
       next = 0;
       if (!std::exchange(first_pass, false)) continue;
     } else {

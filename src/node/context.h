@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/error.h"
 #include "core/layout/layout.h"
+#include "core/quorum/admission.h"
 #include "core/quorum/latency.h"
 #include "core/version/token.h"
 #include "env/env.h"
@@ -55,6 +56,7 @@ struct NodeContext {
   std::vector<std::string> notices;  // What an operator should know, while it is so.
   EventSink events;
   NodeCounters counters;
+  std::unique_ptr<Admission> admission;
   HedgeBudget hedges{Duration(0)};
   // Flows that nobody waits for. Last: they end before what they use.
   std::unique_ptr<TaskGroup> background = std::make_unique<TaskGroup>();

@@ -49,6 +49,7 @@ Task<absl::Status> Epochs::Load() {
   }
 }
 
+// Rule TOLD_BEFORE_SERVING.
 absl::Status Epochs::CheckServes(PartitionId partition) const {
   if (Serves(partition) || PlantedBugs::Has(PlantedBug::kServesUntold)) return absl::OkStatus();
   return WithDetails(absl::UnavailableError(absl::StrCat(
@@ -66,6 +67,7 @@ absl::Status Epochs::CheckStamp(PartitionId partition, Epoch stamp) const {
       {.reason = kReasonStaleStamp, .outcome = Outcome::kNotApplied});
 }
 
+// Rule OWNERS_STILL_ACCEPT: what is closed stays as it is.
 Task<absl::Status> Epochs::Raise(PartitionId partition, Epoch epoch) {
   Slot& slot = slots_[partition.value()];
   if (slot.now.current >= epoch) co_return absl::OkStatus();
@@ -85,6 +87,7 @@ Task<absl::Status> Epochs::Close(PartitionId partition, Epoch epoch) {
   co_return written;
 }
 
+// Rule NOTE_REFUSES.
 Task<absl::Status> Epochs::Note(PartitionId partition, Epoch epoch) {
   Slot& slot = slots_[partition.value()];
   slot.written.current = std::max(slot.written.current, epoch);

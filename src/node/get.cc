@@ -272,7 +272,9 @@ absl::StatusOr<Admitted> Admit(const NodeContext& node, const GetRequest& reques
       Resolve(request.r, static_cast<uint32_t>(admitted.owners.size()), "r");
   if (!required.ok()) return required.status();
   admitted.required = *required;
-  absl::StatusOr<VersionVector> at_least = node.tokens.OpenContext(request.item, request.at_least);
+  const bool ignores = PlantedBugs::Has(PlantedBug::kAtLeastIgnored);
+  absl::StatusOr<VersionVector> at_least =
+      node.tokens.OpenContext(request.item, ignores ? Bytes() : request.at_least);
   if (!at_least.ok()) return at_least.status();
   admitted.at_least = *std::move(at_least);
   return admitted;
@@ -287,10 +289,12 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
 
   // 2. Ask; 3. listen, and ask others where some fail or are silent.
   const bool asks_everybody = !admitted.at_least.empty();
+  const bool asks_fallbacks =
+      request.sloppy || PlantedBugs::Has(PlantedBug::kStrictReadCountsFallbacks);
   ReadQuorum quorum(
       request.item, admitted.required,
       {.owners = node->peers->InAskingOrder(admitted.owners),
-       .fallbacks = request.sloppy ? node->FallbacksOf(admitted.partition) : std::vector<NodeId>(),
+       .fallbacks = asks_fallbacks ? node->FallbacksOf(admitted.partition) : std::vector<NodeId>(),
        .others = asks_everybody ? layout->Fallbacks(admitted.partition) : std::vector<NodeId>()},
       admitted.at_least);
   Mailbox<Answered> answers(node->env.loop);
@@ -314,6 +318,7 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
         quorum.Answer(answered->replica, *std::move(answered->answer));
       } else {
         last = answered->answer.status();
+        if (PlantedBugs::Has(PlantedBug::kFailedReadIsEmpty)) quorum.Answer(answered->replica, {});
         quorum.Fail(answered->replica);
       }
       asker.Ask(quorum.NextAsks());
@@ -323,7 +328,11 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
     std::vector<ReadQuorum::Ask> hedges;
     if (node->Now() >= silence_from) {
       patience_ends = node->Now() + node->options.silence_max;
-      hedges = quorum.Hedge();
+      // A slow one that serves others has much to do already.
+      if (node->peers->MayAskAnother(quorum.Awaited(), PeerProgress::Kind::kRead,
+                                     node->Now() - begun)) {
+        hedges = quorum.Hedge();
+      }
     } else {
       patience_ends = silence_from;
       if (node->hedges.Take()) hedges = quorum.HedgeEarly();

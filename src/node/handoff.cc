@@ -15,6 +15,9 @@ namespace {
 
 constexpr size_t kWindowMax = 256;
 constexpr size_t kPageBytesMax = 1 << 20;
+// While clients are refused, hints can wait: so many at a time, and a pause after each.
+constexpr size_t kWindowStrained = 8;
+constexpr Duration kPauseStrained = 100ms;
 // A hint that was not confirmed by then is sent again another time.
 constexpr Duration kReplayTimeout = 5s;
 
@@ -80,6 +83,10 @@ Task<void> HandOff(NodeContext* node, NodeId target) {
   const Bytes end = HintsEnd(target);
   size_t window = 8;
   while (true) {
+    if (node->admission->Strained(node->Now())) {
+      window = std::min(window, kWindowStrained);
+      co_await Sleep(node->env.loop, kPauseStrained);
+    }
     Page page = co_await Await<Page>([&](auto done) {
       node->env.storage->ReadRange(ColumnFamily::kHint, begin, end, window, kPageBytesMax,
                                    std::move(done));

@@ -201,6 +201,7 @@ Task<absl::StatusOr<bool>> HashTree::Recompute(LeafId id) {
 
 Task<absl::StatusOr<Leaves>> HashTree::ComputeLeaves(PartitionId partition) {
   Leaves leaves(kLeavesPerPartition, 0);
+  absl::Status damaged;  // All damage is met, not only the first.
   KeyRange range = PartitionRange(partition);
   while (true) {
     Bytes from = range.begin;
@@ -210,10 +211,16 @@ Task<absl::StatusOr<Leaves>> HashTree::ComputeLeaves(PartitionId partition) {
     if (!page.ok()) co_return page.status();
     for (const auto& [key, value] : page->entries) {
       absl::StatusOr<uint64_t> digest = DigestOfEntry(key, value);
-      if (!digest.ok()) co_return digest.status();
-      leaves[LeafOf(key).leaf] ^= *digest;
+      if (digest.ok()) {
+        leaves[LeafOf(key).leaf] ^= *digest;
+      } else {
+        damaged = digest.status();
+      }
     }
-    if (!page->more) co_return leaves;
+    if (!page->more) {
+      if (!damaged.ok()) co_return damaged;
+      co_return leaves;
+    }
     range.begin = Successor(page->entries.back().first);
   }
 }

@@ -46,8 +46,7 @@ class Busy {
 class NodeImpl : public Node {
  public:
   NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
-           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events)
-      : admission_(options.admission) {
+           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events) {
     context_ = {.env = env,
                 .options = std::move(options),
                 .tokens = std::move(tokens),
@@ -58,6 +57,7 @@ class NodeImpl : public Node {
                 .epochs = std::move(epochs),
                 .not_ready_reason = "starting",
                 .events = std::move(events)};
+    context_.admission = std::make_unique<Admission>(context_.options.admission);
     context_.hedges = HedgeBudget(context_.options.silence_max);
     if (env.storage != nullptr) {
       context_.replica = std::make_unique<Replica>(
@@ -97,28 +97,32 @@ class NodeImpl : public Node {
   Task<absl::StatusOr<WriteAnswer>> Write(WriteRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (IsClosed()) co_return Closed(Outcome::kNotApplied);
-    AdmissionPlace place(&admission_, BytesOf(request.item, request.value));
+    AdmissionPlace place = Enter(Admission::Work::kWrite, BytesOf(request.item, request.value));
     if (!place.status().ok()) co_return Refused(place.status());
     absl::StatusOr<WriteAnswer> answer =
         co_await RunWrite(&context_, std::move(request), Bounded(deadline));
+    if (answer.ok()) place.Served(context_.Now());
     co_return answer;
   }
 
   Task<absl::StatusOr<GetAnswer>> Get(GetRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (IsClosed()) co_return Closed(Outcome::kNone);
-    AdmissionPlace place(&admission_, admission_.ReadBytes());
+    AdmissionPlace place = Enter(Admission::Work::kRead, context_.admission->ReadBytes());
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<GetAnswer> answer =
         co_await RunGet(&context_, std::move(request), Bounded(deadline));
-    if (answer.ok()) admission_.LearnReadBytes(BytesOf(*answer));
+    if (answer.ok()) {
+      context_.admission->LearnReadBytes(BytesOf(*answer));
+      place.Served(context_.Now());
+    }
     co_return answer;
   }
 
   Task<absl::StatusOr<ScanPage>> Scan(ScanRequest request, Instant deadline) override {
     Busy busy(&busy_);
     if (IsClosed()) co_return Closed(Outcome::kNone);
-    AdmissionPlace place(&admission_, kScanBytes);
+    AdmissionPlace place = Enter(Admission::Work::kScan, kScanBytes);
     if (!place.status().ok()) co_return place.status();
     absl::StatusOr<ScanPage> page =
         co_await RunScan(&context_, std::move(request), Bounded(deadline));
@@ -153,7 +157,7 @@ class NodeImpl : public Node {
     view.ready = view.not_ready_reason.empty();
     view.notices = context_.notices;
     view.counters = context_.counters;
-    view.counters.overloads = admission_.refused();
+    view.counters.overloads = context_.admission->refused();
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
     if (context_.layout == nullptr) return view;
     const Layout& layout = *context_.layout;
@@ -218,6 +222,10 @@ class NodeImpl : public Node {
     ErrorDetails details = DetailsOf(status);
     details.outcome = Outcome::kNotApplied;
     return WithDetails(status, details);
+  }
+
+  AdmissionPlace Enter(Admission::Work work, size_t bytes) {
+    return AdmissionPlace(context_.admission.get(), work, bytes, context_.Now());
   }
 
   static size_t BytesOf(const Item& item, const Bytes& value) {
@@ -328,15 +336,18 @@ class NodeImpl : public Node {
         done(Closed(Outcome::kNotApplied));
         co_return;
       }
-      AdmissionPlace place(&admission_, BytesOf(forward->item, forward->value));
+      AdmissionPlace place =
+          Enter(Admission::Work::kForwarded, BytesOf(forward->item, forward->value));
       if (!place.status().ok()) {
         done(Refused(place.status()));
         co_return;
       }
       absl::StatusOr<ForwardReply> reply = co_await RunAsMinter(&context_, *forward, from.deadline);
+      if (reply.ok()) place.Served(context_.Now());
       Finish(&done, std::move(reply));
     } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
-      absl::StatusOr<ReplicateReply> reply = co_await AnswerReplicate(std::move(*replicate));
+      absl::StatusOr<ReplicateReply> reply =
+          co_await AnswerReplicate(std::move(*replicate), from.deadline);
       Finish(&done, std::move(reply));
     } else if (auto* read = std::get_if<ReadRequest>(&request)) {
       absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(*read));
@@ -442,11 +453,11 @@ class NodeImpl : public Node {
     return context_.NotOwner(partition);
   }
 
-  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request) {
+  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request, Instant deadline) {
     absl::StatusOr<NodeId> hint_for = HintTarget(request);
     if (!hint_for.ok()) co_return hint_for.status();
     Place place{std::move(request.item), *hint_for};
-    Replica::Merging merging{std::move(request.record), request.epoch, request.counted};
+    Replica::Merging merging{std::move(request.record), request.epoch, request.counted, deadline};
     absl::Status merged =
         co_await context_.replica->ApplyMerge(std::move(place), std::move(merging));
     if (*hint_for != NodeId()) {
@@ -464,7 +475,6 @@ class NodeImpl : public Node {
   std::unique_ptr<Rebuilder> rebuilder_;
   bool draining_ = false;
   size_t busy_ = 0;
-  Admission admission_;
   TaskGroup flows_;  // Last: the flows end before what they use.
 };
 

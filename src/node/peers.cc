@@ -1,6 +1,7 @@
 #include "node/peers.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -8,9 +9,22 @@
 #include "core/error.h"
 
 namespace annulus {
+namespace {
+
+// Nullopt for what says nothing about a peer's readiness to serve.
+std::optional<PeerProgress::Kind> ProgressOf(const PeerRequest& request) {
+  if (std::holds_alternative<ReadRequest>(request)) return PeerProgress::Kind::kRead;
+  if (std::holds_alternative<ForwardRequest>(request) ||
+      std::holds_alternative<ReplicateRequest>(request)) {
+    return PeerProgress::Kind::kWrite;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 Peers::Peers(Env env, NodeId self, Duration silence_max)
-    : env_(env), self_(self), silence_max_(silence_max), liveness_(silence_max) {}
+    : env_(env), self_(self), liveness_(silence_max), progress_(silence_max) {}
 
 void Peers::Adopt(const Layout& layout, const std::map<std::string, std::string>& address_by_name) {
   version_ = layout.version();
@@ -37,12 +51,16 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
   // What waits for no disk tells how far away a peer is.
   const bool measures =
       std::holds_alternative<ReadRequest>(request) || std::holds_alternative<PingRequest>(request);
+  const std::optional<PeerProgress::Kind> progress = ProgressOf(request);
   liveness_.Asked(to, asked);
   line->second.link->Call(
       std::move(request), deadline, version_,
-      [this, to, asked, measures, done = std::move(done)](PeerResult result) mutable {
+      [this, to, asked, measures, progress, done = std::move(done)](PeerResult result) mutable {
         const Instant now = env_.loop->Now();
-        if (result.ok()) repeats_.Succeeded();
+        if (result.ok()) {
+          repeats_.Succeeded();
+          if (progress.has_value()) progress_.Served(to, *progress, now - asked, now);
+        }
         if (result.ok() && std::holds_alternative<ReplicateReply>(*result)) {
           uint64_t& sequence = sequences_[to];
           sequence = std::max(sequence, std::get<ReplicateReply>(*result).sequence);
@@ -71,6 +89,18 @@ std::vector<NodeId> Peers::InAskingOrder(const std::vector<NodeId>& nodes) const
   return ordered;
 }
 
+bool Peers::MayAskAnother(const std::vector<NodeId>& awaited, PeerProgress::Kind kind,
+                          Duration waited) {
+  const Instant now = env_.loop->Now();
+  bool one_is_late = awaited.empty();
+  for (NodeId node : awaited) {
+    if (waited < progress_.PatienceWith(node, kind, now)) continue;
+    if (!progress_.IsServing(node, kind, now)) return true;
+    one_is_late = true;
+  }
+  return one_is_late && (awaited.empty() || repeats_.Take());
+}
+
 Liveness::State Peers::StateOf(NodeId node) const {
   return liveness_.StateOf(node, env_.loop->Now());
 }
@@ -87,7 +117,7 @@ void Peers::Told(NodeId node, Standing standing) {
 }
 
 bool Peers::InTouch(NodeId node) const {
-  return Connected(node) && SilentFor(node) <= silence_max_;
+  return Connected(node) && SilentFor(node) <= liveness_.PatienceWith(node, env_.loop->Now());
 }
 
 void Peers::Redial(NodeId node) {

@@ -8,6 +8,7 @@
 #include "core/layout/layout.h"
 #include "core/quorum/latency.h"
 #include "core/quorum/liveness.h"
+#include "core/quorum/progress.h"
 #include "core/quorum/retry_budget.h"
 #include "env/env.h"
 
@@ -29,6 +30,14 @@ class Peers {
   // Whether a request that a peer has had, or refused, may be sent again; it is then paid for out
   // of what has succeeded (core/quorum/retry_budget.h).
   bool MayRepeat() { return repeats_.Take(); }
+  // Whether another may be asked as well, since one of these has said nothing for so long: not
+  // where that is as usual, freely where one that is late serves nobody, else as a repeat
+  // (core/quorum/progress.h).
+  bool MayAskAnother(const std::vector<NodeId>& awaited, PeerProgress::Kind kind, Duration waited);
+  // How long it means nothing that it leaves a request unanswered.
+  Duration PatienceWith(NodeId node, PeerProgress::Kind kind) const {
+    return progress_.PatienceWith(node, kind, env_.loop->Now());
+  }
 
   // Oneself first where it is among them, then as Liveness::Order says; of those that are up, the
   // slow ones last.
@@ -57,10 +66,10 @@ class Peers {
 
   Env env_;
   NodeId self_;
-  Duration silence_max_;
   LayoutVersion version_;
   Liveness liveness_;
   PeerLatencies latencies_;
+  PeerProgress progress_;
   RetryBudget repeats_;
   std::map<NodeId, Line> lines_;
   std::map<NodeId, uint64_t> sequences_;

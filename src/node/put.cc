@@ -131,7 +131,9 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void SendToOwner(Target* target) {
     // Slower and slower, so that a node that is down costs little.
-    const Duration patience = node_->options.silence_max * (1 << std::min(target->sends, 4));
+    const Duration patience =
+        node_->peers->PatienceWith(target->owner, PeerProgress::Kind::kWrite) *
+        (1 << std::min(target->sends, 4));
     ++target->sends;
     ++target->under_way;
     target->again_at = node_->Now() + patience;
@@ -188,7 +190,8 @@ class Replication : public std::enable_shared_from_this<Replication> {
     return !result.ok() && DetailsOf(result.status()).reason == kReasonStaleStamp;
   }
 
-  // Reads what this node holds of the item now, with its stamp, before `then` runs.
+  // Reads what this node holds of the item now, with its stamp, before `then` runs. Rule
+  // READ_AGAIN: to send the old record under a new stamp would defeat the stamps.
   static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
     absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
     if (copy.ok() && copy->record.has_value()) {
@@ -298,10 +301,13 @@ Task<absl::StatusOr<ForwardReply>> RunAsMinter(NodeContext* node, const ForwardR
       if (node->Now() >= deadline) break;
       replication->SendDue();
       if (node->Now() >= patience_ends) {
-        replication->Send(quorum.Silence());
+        replication->Send(quorum.Silence([node, arrived](NodeId silent) {
+          return node->peers->MayAskAnother({silent}, PeerProgress::Kind::kWrite,
+                                            node->Now() - arrived);
+        }));
         patience_ends = node->Now() + node->options.silence_max;
       }
-    } else if (ack->status.ok()) {
+    } else if (ack->status.ok() || PlantedBugs::Has(PlantedBug::kRefusalCounts)) {
       reply.durable &= ack->durable;
       quorum.Ack(ack->node);
       replication->Settle(ack->node);
@@ -443,6 +449,10 @@ bool MintsHere(const NodeContext& node, Admitted* admitted) {
   return true;
 }
 
+// A write that so many minters have too much to do for is refused: one of them may stand alone with
+// that, but where two do, asking the others would only keep them from what they have begun.
+constexpr int kOverloadedMax = 2;
+
 // Hands the write to one minter after the other, the next one when the last is silent, all under
 // one request id: a minter that already holds it mints nothing.
 Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& admitted,
@@ -456,17 +466,25 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
   // before get their chance to say that they have applied it.
   std::optional<absl::Status> verdict;
   int under_way = 0;
+  int overloaded = 0;
+  absl::Status overload;
   size_t next = 0;
   const Instant started = node->Now();
+  Instant asked = started;
   Instant patience_ends = started;
 
   while (node->Now() < deadline) {
-    if (verdict.has_value() && (under_way == 0 || node->Now() >= patience_ends)) break;
+    const bool silent = under_way > 0 && node->Now() >= patience_ends;
+    if (verdict.has_value() && (under_way == 0 || silent)) break;
+    if (silent) patience_ends = node->Now() + node->options.silence_max;
     const bool asks = !verdict.has_value() && next < minters.size();
-    if (asks && (under_way == 0 || node->Now() >= patience_ends)) {
+    if (asks && (under_way == 0 || (silent && node->peers->MayAskAnother({minters[next - 1]},
+                                                                         PeerProgress::Kind::kWrite,
+                                                                         node->Now() - asked)))) {
       const NodeId minter = minters[next++];
       ++under_way;
-      patience_ends = node->Now() + node->options.silence_max;
+      asked = node->Now();
+      patience_ends = asked + node->options.silence_max;
       ForwardRequest request = admitted.forward;
       request.fallback_for = admitted.layout->Owns(minter, admitted.partition)
                                  ? NodeId()
@@ -480,6 +498,7 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
                         });
     }
     const bool round_over = next == minters.size() && under_way == 0;
+    if (round_over && overloaded > 0) break;
     if (round_over && node->Now() - started > node->options.unreachable_max) break;
     const Instant wait_until =
         round_over
@@ -497,8 +516,13 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     }
     --under_way;
     if (reply->result.ok()) co_return std::get<ForwardReply>(*std::move(reply->result));
+    const ErrorDetails details = DetailsOf(reply->result.status());
+    if (details.reason == kReasonOverloaded) {
+      overload = reply->result.status();
+      if (++overloaded == kOverloadedMax) next = minters.size();
+      continue;
+    }
     last = reply->result.status();
-    const ErrorDetails details = DetailsOf(last);
     if (details.reason == kReasonNotSent || details.outcome == Outcome::kNotApplied) {
       if (IsVerdict(last)) {
         verdict = last;
@@ -509,10 +533,12 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
     }
   }
 
+  const bool unknown =
+      (may_be_applied || under_way > 0) && !PlantedBugs::Has(PlantedBug::kUnknownIsNotApplied);
+  const Outcome outcome = unknown ? Outcome::kUnknown : Outcome::kNotApplied;
   if (verdict.has_value()) last = *verdict;
+  if (!verdict.has_value() && overloaded > 0 && outcome == Outcome::kNotApplied) co_return overload;
   const ErrorDetails details = DetailsOf(last);
-  const Outcome outcome =
-      may_be_applied || under_way > 0 ? Outcome::kUnknown : Outcome::kNotApplied;
   if (!verdict.has_value() && node->Now() >= deadline) {
     last = absl::DeadlineExceededError(
         under_way > 0 ? "the deadline passed before a node that can mint the write answered"

@@ -33,7 +33,7 @@ absl::Status Late(std::string why) {
                      {.reason = "ROUND_OVER", .outcome = Outcome::kNotApplied});
 }
 
-// The keys to which everybody said yes.
+// The keys to which everybody said yes. Rule EQUAL_ON_ALL: each compares its copy with the driver's.
 std::vector<KeyDigest> AgreedBy(const std::vector<ReapReply>& replies,
                                 const std::vector<KeyDigest>& keys) {
   std::vector<KeyDigest> agreed;
@@ -168,8 +168,10 @@ Task<bool> Reaper::RunSteps(Round* round, std::vector<KeyDigest> keys) {
   std::vector<KeyDigest> none;
   Said said = co_await AskStep(round, ReapStep::kRaise, none);
   if (!said.has_value()) co_return false;
+  // Rule RAISE_BEFORE_NOTE.
   said = co_await AskStep(round, ReapStep::kNote, none);
   if (!said.has_value()) co_return false;
+  // Rule REPORT.
   for (size_t i = 0; i < round->others.size(); ++i) {
     if (!(*said)[i].yes[0]) Block(round->partition, round->others[i]);
   }
@@ -286,7 +288,7 @@ Task<absl::StatusOr<ReapReply>> Reaper::Answer(ReapRequest request) {
   if (partition.value() >= node_->options.partitions) {
     co_return absl::InvalidArgumentError("no such partition");
   }
-  // Its disk may be another one than the round began with.
+  // Rule SAME_INCARNATION: its disk may be another one than the round began with.
   if (request.incarnation != node_->incarnation) co_return Late("this node has started since");
   Epochs& epochs = *node_->epochs;
   const Epoch current = epochs.Of(partition).current;
@@ -338,7 +340,7 @@ Task<absl::StatusOr<ReapReply>> Reaper::Note(const ReapRequest& request) {
   const Epoch epoch = request.epoch;
   absl::Status noted = co_await node_->epochs->Note(partition, epoch);
   if (!noted.ok()) co_return noted;
-  // Only now: what was taken before is on the disk.
+  // Rule REPORT_AFTER_NOTE: only now is what was taken before on the disk.
   absl::StatusOr<bool> kept = co_await HasHintsBelow(partition, epoch);
   if (!kept.ok()) co_return kept.status();
   const bool clear = !*kept || PlantedBugs::Has(PlantedBug::kHintsNotReported);

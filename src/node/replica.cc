@@ -56,7 +56,7 @@ bool MergeOrOverwrite(Record* into, const Record& record) {
   return changed;
 }
 
-// A stamp never rises: what is merged into a hint has the lower one from then on.
+// Rules STAMPS_NEVER_RISE and LOWEST_STAMP: what is merged into a hint has the lower one from then on.
 bool MergeIntoHint(StoredRecord* stored, const Record& record, Epoch stamp) {
   const bool was_empty = stored->record == Record();
   bool changed = MergeOrOverwrite(&stored->record, record);
@@ -102,7 +102,7 @@ struct Replica::Change {
     Epoch epoch;
   };
   std::variant<Mint, Merge, Point, Discard, DropDamaged, Mark, Unmark, Reap> what;
-  Instant deadline = kForever;                              // Of a mint.
+  Instant deadline = kForever;                              // Of a mint or merge.
   absl::AnyInvocable<void(absl::StatusOr<Minted>)> minted;  // The same.
   DurableDone durable;
 
@@ -177,6 +177,7 @@ Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
   if (!record.ok()) co_return record.status();
   auto change = std::make_unique<Change>();
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
+  change->deadline = merging.deadline;
   absl::Status status = co_await Run(std::move(place), std::move(change));
   co_return status;
 }
@@ -200,6 +201,7 @@ Task<absl::StatusOr<Replica::Copy>> Replica::Read(Item item) {
   const Bytes key = DataKey(item, options_.partitions);
   const PartitionId partition = LeafOf(key).partition;
   if (absl::Status serves = epochs_->CheckServes(partition); !serves.ok()) co_return serves;
+  // Rule MARKED_IS_READ: a mark hides nothing here.
   Copy copy{.stamp = epochs_->Of(partition).current};
   Bytes data_key = key;
   absl::StatusOr<std::optional<StoredRecord>> stored = co_await Load(std::move(data_key));
@@ -329,9 +331,7 @@ Task<absl::Status> Replica::CountHints() {
     for (const auto& [key, value] : page->entries) {
       absl::StatusOr<ParsedHintKey> parsed = ParseHintKey(key);
       if (!parsed.ok()) co_return parsed.status();
-      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) {
-        env_.storage->Commit({{ColumnFamily::kHint, key, std::nullopt}}, [](absl::Status) {});
-      }
+      if (PlantedBugs::Has(PlantedBug::kHintLostAtRestart)) continue;
       hints_.Changed(parsed->target, 0, key.size() + value.size());
     }
     if (!page->more) break;
@@ -496,6 +496,7 @@ absl::Status Replica::RunStep(Change* change, StoredRecord* stored, const Latch&
            annulus::IsEligible(*stored, epochs, env_.clock->Wall(), options_.clock_skew_max);
   };
   if (const auto* mark = std::get_if<Change::Mark>(&change->what)) {
+    // Rule CLOSE_BEFORE_MARK.
     const bool closed =
         epochs.current == mark->epoch &&
         (epochs.closed == mark->epoch || PlantedBugs::Has(PlantedBug::kMarkWithoutClose));
@@ -511,6 +512,7 @@ absl::Status Replica::RunStep(Change* change, StoredRecord* stored, const Latch&
     stored->epoch = epochs.current;
     *changed = true;
   } else if (const auto* reap = std::get_if<Change::Reap>(&change->what)) {
+    // Rule MARK_BEFORE_DELETE.
     const bool may = stored->marked || (PlantedBugs::Has(PlantedBug::kDeleteWithoutMark) &&
                                         is_eligible(LeafDigest(latch.place.item, *stored)));
     if (!may || epochs.current != reap->epoch) return NotEligible();
@@ -527,7 +529,8 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
   const bool is_hint = latch.IsHint();
   const Epoch current = epochs_->Of(latch.partition).current;
   bool changed = false;
-  // An own copy was changed, or sent what it has by somebody who has not marked it.
+  // An own copy was changed, or sent what it has by somebody who has not marked it. Rule
+  // CHANGE_UNMARKS.
   const auto touch = [&] {
     held->stored.epoch = current;
     if (!PlantedBugs::Has(PlantedBug::kChangeKeepsMark)) held->stored.marked = false;
@@ -554,6 +557,10 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
       if (is_hint) changed |= MakeRecord(held, /*counted=*/true) || minted;
       made.emplace_back(change.get(), std::move(result));
     } else if (auto* merge = std::get_if<Change::Merge>(&change->what)) {
+      if (env_.loop->Now() >= change->deadline) {
+        change->durable(TooLate());
+        continue;
+      }
       // Here and not sooner: what is taken now reaches the disk before a close that comes later.
       if (absl::Status in_time = epochs_->CheckStamp(latch.partition, merge->stamp);
           !in_time.ok()) {
@@ -565,6 +572,11 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
         changed |= MakeRecord(held, merge->counted);
       } else if (MergeOrOverwrite(&held->stored.record, merge->record) || held->stored.marked) {
         touch();
+      }
+      std::vector<Sibling>& siblings = held->stored.record.siblings;
+      if (PlantedBugs::Has(PlantedBug::kLimitCutsMerges) &&
+          siblings.size() > options_.limits.siblings_max) {
+        siblings.resize(options_.limits.siblings_max);
       }
     } else if (const auto* point = std::get_if<Change::Point>(&change->what)) {
       if (held->stored.record == Record()) {

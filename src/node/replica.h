@@ -72,10 +72,12 @@ class Replica {
   struct Merging {
     Bytes record;  // As a peer sent it.
     Epoch stamp;
-    bool counted = false;  // Of a hint: it is to be acknowledged as standing for its target.
+    bool counted = false;         // Of a hint: it is to be acknowledged as standing for its target.
+    Instant deadline = kForever;  // Nobody waits for it after that.
   };
   // OK when the result is durable here. DATA_LOSS where the bytes are damaged; RESOURCE_EXHAUSTED
-  // (HINTS_FULL) where the hints are at their limit.
+  // (HINTS_FULL) where the hints are at their limit; DEADLINE_EXCEEDED where it passed before the
+  // latch was free, and nothing is changed.
   Task<absl::Status> ApplyMerge(Place place, Merging merging);
 
   // Notes that the target lacks what this node holds of the item. HINTS_FULL as above.

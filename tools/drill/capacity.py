@@ -240,7 +240,8 @@ def sees(cluster, name):
 def overload(scene):
     fill(scene)
     for name in scene.cluster.processes():
-        scene.cluster.limit(name, memory_bytes=MEMORY_BYTES)
+        scene.cluster.restart_within_limit(name, MEMORY_BYTES)
+    scene.cluster.wait_ready(*scene.cluster.processes())
     capacity = measure_capacity(scene, cpus=GENERATOR_CPUS)
     usual = 0.8 * capacity
     before = open_loop(scene, usual, min(SECONDS, 20), cpus=GENERATOR_CPUS).wait()

@@ -74,6 +74,12 @@ class Cluster(abc.ABC):
     def limit(self, name, cpus=None, memory_bytes=None):
         """Limits it to so much; None: no limit."""
 
+    def restart_within_limit(self, name, memory_bytes):
+        """A process divides up what it may use when it starts."""
+        self.limit(name, memory_bytes=memory_bytes)
+        self.kill(name)
+        self.start(name)
+
     def disconnect(self, name):
         """Takes it off the network."""
         raise Unavailable("only containers have a network of their own")

@@ -81,6 +81,8 @@ class LocalCluster(Cluster):
                    "--listen-http", f"{address}:{self._port(name, HTTP)}"]
         if name in self.coordinators:
             command += ["--advertise-peer", f"{address}:{self._port(name, PEER)}"]
+        if name in self.cgroups:
+            command = self.cgroups[name].joined(command)
         with open(self.folder / f"{name}.log", "ab") as log:
             # pylint: disable=consider-using-with
             self.running[name] = subprocess.Popen(self._with_names(command), stdin=subprocess.DEVNULL,
@@ -213,6 +215,11 @@ class Cgroup:
         except OSError as error:
             self.remove()
             raise Unavailable(f"no control groups to write to: {error}") from None
+
+    def joined(self, command):
+        """The command, which joins the group before it begins; exec keeps the process id."""
+        joins = "".join(f"echo $$ >{folder}/cgroup.procs; " for folder in self.folders)
+        return ["sh", "-c", f'{joins}exec "$@"', "sh", *command]
 
     def _write(self, folder, file, value):
         folder.mkdir(exist_ok=True)

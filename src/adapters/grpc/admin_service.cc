@@ -63,7 +63,13 @@ void FillStatus(StatusView view, std::string_view version, pb::StatusResponse* o
     wire->set_partitions(member.partitions);
     if (view.storage) FillHints(member.hints, wire->mutable_hints());
   }
-  if (view.storage) FillHints(view.hints, out->mutable_hints());
+  if (!view.storage) return;
+  FillHints(view.hints, out->mutable_hints());
+  pb::Reaping* reaping = out->mutable_reaping();
+  reaping->set_untold(view.reap.untold);
+  reaping->set_rebuilding(view.reap.rebuilding);
+  reaping->set_blocked(view.reap.blocked);
+  for (std::string& name : view.reap.blocked_by) reaping->add_blocked_by(std::move(name));
 }
 
 void FillLayout(const annulus::Layout& layout, pb::LayoutResponse* out) {

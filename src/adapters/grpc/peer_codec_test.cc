@@ -163,7 +163,9 @@ TEST(PeerCodec, PassesRead) {
   EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
 
   ReadReply reply = PassReply(ReadReply{
-      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .rebuilding = true});
+      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .closed = Epoch(1),
+      .rebuilding = true});
+  EXPECT_EQ(reply.closed, Epoch(1));
   EXPECT_TRUE(reply.found);
   EXPECT_EQ(reply.record, kRaw);
   EXPECT_EQ(reply.digest, ~0ull);
@@ -189,13 +191,14 @@ TEST(PeerCodec, PassesRange) {
   EXPECT_EQ(request.bytes_max, 1u << 20);
 
   const RangeReply reply =
-      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4)});
+      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4), .closed = Epoch(3)});
   ASSERT_EQ(reply.entries.size(), 2u);
   EXPECT_EQ(reply.entries[0].data_key, "k1");
   EXPECT_EQ(reply.entries[0].record, kRaw);
   EXPECT_EQ(reply.entries[1].data_key, "k2");
   EXPECT_TRUE(reply.more);
   EXPECT_EQ(reply.epoch, Epoch(4));
+  EXPECT_EQ(reply.closed, Epoch(3));
 }
 
 TEST(PeerCodec, PassesAntiEntropy) {
@@ -281,6 +284,40 @@ TEST(PeerCodec, MovesValuesInsteadOfCopyingThem) {
   EXPECT_EQ(wire.replicate().record().data(), bytes);
   absl::StatusOr<PeerRequest> decoded = DecodeRequest(&wire);
   EXPECT_EQ(std::get<ReplicateRequest>(*decoded).record.data(), bytes);
+}
+
+TEST(PeerCodec, PassesReaping) {
+  const std::vector<PartitionId> partitions = {PartitionId(0), PartitionId(65535)};
+  const std::vector<PartitionEpochs> epochs = {{Epoch(3), Epoch(2), true},
+                                               {Epoch(1ull << 40), Epoch(1), false}};
+  const EpochsRequest asked = Pass(EpochsRequest{partitions, epochs, true});
+  EXPECT_EQ(asked.partitions, partitions);
+  EXPECT_EQ(asked.epochs, epochs);
+  EXPECT_TRUE(asked.wants_round);
+  const EpochsReply told = PassReply(EpochsReply{Incarnation(~0ull), epochs});
+  EXPECT_EQ(told.incarnation, Incarnation(~0ull));
+  EXPECT_EQ(told.epochs, epochs);
+
+  const ReapRequest reap = Pass(ReapRequest{.partition = PartitionId(9),
+                                            .incarnation = Incarnation(8),
+                                            .epoch = Epoch(7),
+                                            .step = ReapStep::kMark,
+                                            .keys = {{kRaw, 5}, {"k", ~0ull}}});
+  EXPECT_EQ(reap.partition, PartitionId(9));
+  EXPECT_EQ(reap.incarnation, Incarnation(8));
+  EXPECT_EQ(reap.epoch, Epoch(7));
+  EXPECT_EQ(reap.step, ReapStep::kMark);
+  EXPECT_EQ(reap.keys, (std::vector<KeyDigest>{{kRaw, 5}, {"k", ~0ull}}));
+  EXPECT_EQ(PassReply(ReapReply{{true, false}}).yes, (std::vector<bool>{true, false}));
+  EXPECT_EQ(PassReply(ReapReply{}).yes, std::vector<bool>());
+}
+
+TEST(PeerCodec, RefusesAStepOfReapingThatDoesNotExist) {
+  for (const uint32_t step : {0u, 7u}) {
+    peer::v1::Request wire;
+    wire.mutable_reap()->set_step(step);
+    EXPECT_TRUE(absl::IsInvalidArgument(DecodeRequest(&wire).status())) << step;
+  }
 }
 
 TEST(PeerCodec, EstimatesSizesFromTheBytesInside) {

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
-#include <limits>
 #include <optional>
+#include <string_view>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_cat.h"
 
 namespace annulus {
 
@@ -25,11 +25,12 @@ std::optional<size_t> LimitIn(const std::string& path) {
   return bytes;
 }
 
-// "/a/b" out of the line "0::/a/b".
-std::string OwnCgroup(const std::string& root) {
+// "/a/b" out of the line "0::/a/b", or of version 1's "3:memory:/a/b".
+std::string OwnCgroup(const std::string& root, std::string_view version) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
-    if (absl::StartsWith(line, "0::")) return line.substr(3);
+    const size_t at = line.find(version);
+    if (at != std::string::npos && at <= line.find(':')) return line.substr(at + version.size());
   }
   return "/";
 }
@@ -42,13 +43,16 @@ size_t MemoryLimitBytes(const std::string& root) {
   const auto lower_to = [&limit](std::optional<size_t> other) {
     if (other.has_value()) limit = std::min(limit, *other);
   };
-  std::string group = OwnCgroup(root);
-  while (!group.empty()) {
-    lower_to(LimitIn(root + "/sys/fs/cgroup" + group + "/memory.max"));
-    group.erase(group.find_last_of('/'));
-  }
-  lower_to(LimitIn(root + "/sys/fs/cgroup/memory.max"));
-  lower_to(LimitIn(root + "/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  const auto lower_to_all_of = [&](const std::string& folder, std::string group,
+                                   const std::string& file) {
+    while (!group.empty()) {
+      lower_to(LimitIn(absl::StrCat(root, folder, group, "/", file)));
+      group.erase(group.find_last_of('/'));
+    }
+    lower_to(LimitIn(absl::StrCat(root, folder, "/", file)));
+  };
+  lower_to_all_of("/sys/fs/cgroup", OwnCgroup(root, "0::"), "memory.max");
+  lower_to_all_of("/sys/fs/cgroup/memory", OwnCgroup(root, ":memory:"), "memory.limit_in_bytes");
   return limit;
 }
 

@@ -30,6 +30,16 @@ TEST(MemoryBudget, LeastLimitOfTheCgroupsAround) {
   EXPECT_EQ(MemoryLimitBytes(root.path()), 32u << 20);
 }
 
+TEST(MemoryBudget, LeastLimitOfTheCgroupsAroundInVersionOne) {
+  TestDirectory root;
+  Write(root.path("proc/self/cgroup"), "5:cpu,cpuacct:/other\n4:memory:/a/b\n0::/");
+  Write(root.path("sys/fs/cgroup/memory/memory.limit_in_bytes"), "9223372036854771712");
+  Write(root.path("sys/fs/cgroup/memory/a/memory.limit_in_bytes"), "67108864");
+  EXPECT_EQ(MemoryLimitBytes(root.path()), 64u << 20);
+  Write(root.path("sys/fs/cgroup/memory/a/b/memory.limit_in_bytes"), "33554432");
+  EXPECT_EQ(MemoryLimitBytes(root.path()), 32u << 20);
+}
+
 TEST(MemoryBudget, ContainerSeesItsLimitAtTheTop) {
   TestDirectory root;
   Write(root.path("proc/self/cgroup"), "0::/");

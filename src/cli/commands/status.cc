@@ -64,6 +64,16 @@ ordered_json AsJson(const std::vector<std::string>& endpoints, const std::vector
     if (status.has_hints()) {
       process["hints"] = {{"entries", status.hints().entries()}, {"bytes", status.hints().bytes()}};
     }
+    if (status.has_reaping()) {
+      const admin::v1::Reaping& reaping = status.reaping();
+      process["reaping"] = {{"untold", reaping.untold()},
+                            {"rebuilding", reaping.rebuilding()},
+                            {"blocked", reaping.blocked()},
+                            {"blocked_by", ordered_json::array()}};
+      for (const std::string& name : reaping.blocked_by()) {
+        process["reaping"]["blocked_by"].push_back(name);
+      }
+    }
     process["members"] = ordered_json::array();
     for (const auto& member : status.members()) {
       process["members"].push_back({{"name", member.name()},
@@ -99,6 +109,8 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   std::map<std::string, std::map<std::string, std::set<std::string>>> views;
   std::set<std::string> clusters;
   std::string faults, notices;
+  std::string rebuilds;
+  std::set<std::string> blocked_by;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
       processes.Add({endpoints[i], "-", "-", "unreachable", "-", "-", "-", "-", "-"});
@@ -120,6 +132,13 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
       absl::StrAppend(&faults, faults.empty() ? "" : ", ", Printable(status.name()), " (",
                       status.faults_active(), " set)");
     }
+    if (status.reaping().rebuilding() > 0) {
+      absl::StrAppend(&rebuilds, rebuilds.empty() ? "" : ", ", Printable(status.name()), " (",
+                      status.reaping().rebuilding(), " partitions)");
+    }
+    for (const std::string& name : status.reaping().blocked_by()) {
+      blocked_by.insert(Printable(name));
+    }
     for (const std::string& notice : status.notices()) {
       absl::StrAppend(&notices, "\nNOTICE of ", Printable(status.name()), ": ", Printable(notice));
     }
@@ -138,6 +157,14 @@ void PrintTables(const std::vector<std::string>& endpoints, const std::vector<An
   if (!faults.empty()) {
     std::printf("\nFAULTS ARE ENABLED on %s: not for production; see `annulus faults --help`\n",
                 faults.c_str());
+  }
+  if (!rebuilds.empty()) {
+    std::printf("\nrebuilding from the other owners: %s; takes writes, counts for no read\n",
+                rebuilds.c_str());
+  }
+  if (!blocked_by.empty()) {
+    std::printf("\ntombstones wait to be deleted until these answer again: %s\n",
+                absl::StrJoin(blocked_by, ", ").c_str());
   }
   if (members.empty()) return;
 

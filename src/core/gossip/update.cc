@@ -26,7 +26,9 @@ bool Merge(GossipUpdate* held, const GossipUpdate& heard) {
     if (PlantedBugs::Has(PlantedBug::kRefutationIgnored) && held->standing == Standing::kDead) {
       return false;
     }
+    const MemberFacts before = held->facts;
     *held = heard;
+    if (PlantedBugs::Has(PlantedBug::kRestartNotNoticed)) held->facts = before;
     return true;
   }
   bool changed = false;

@@ -10,26 +10,24 @@
 namespace annulus {
 namespace {
 
-// What stands in an item for people, and not which writes it has seen.
-uint64_t DigestOfValues(const Item& item, const Record& record) {
+// Who minted what stands in an item, and not how often; nor what the item has seen.
+uint64_t DigestOfActors(const Item& item, const Record& record) {
   if (record.siblings.empty()) return 0;
   Bytes bytes;
   PutSized(&bytes, item.bucket);
   PutSized(&bytes, item.key);
   PutSized(&bytes, item.sort_key);
-  std::vector<BytesView> values;
-  for (const Sibling& sibling : record.siblings) values.push_back(sibling.value);
-  std::sort(values.begin(), values.end());
-  for (BytesView value : values) PutSized(&bytes, value);
+  for (const Sibling& sibling : record.siblings) PutFixed64(&bytes, sibling.dot.actor.value());
   return Hash64(bytes);
 }
 
 }  // namespace
 
 uint64_t LeafDigest(const Item& item, const StoredRecord& stored) {
+  // Rule MARKED_SENT_TO_NOBODY: what is in no leaf is in no exchange.
   if (stored.marked && !PlantedBugs::Has(PlantedBug::kMarkedIsSent)) return 0;
   if (PlantedBugs::Has(PlantedBug::kDigestIgnoresVersions)) {
-    return DigestOfValues(item, stored.record);
+    return DigestOfActors(item, stored.record);
   }
   return DigestOf(item, stored.record);
 }

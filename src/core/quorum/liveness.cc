@@ -5,7 +5,7 @@
 namespace annulus {
 
 void Liveness::Asked(NodeId id, Instant now) {
-  Peer& peer = peers_[id];
+  Peer& peer = At(id);
   if (!peer.waiting) {
     peer.waiting = true;
     peer.silent_since = now;
@@ -13,16 +13,17 @@ void Liveness::Asked(NodeId id, Instant now) {
 }
 
 void Liveness::Heard(NodeId id, Instant now) {
-  Peer& peer = peers_[id];
+  Peer& peer = At(id);
   peer.broken = false;
+  if (peer.waiting) peer.patience.Answered(now - peer.silent_since, now);
   peer.waiting = false;
   peer.heard_at = now;
 }
 
-void Liveness::Broken(NodeId id) { peers_[id].broken = true; }
+void Liveness::Broken(NodeId id) { At(id).broken = true; }
 
 void Liveness::Told(NodeId id, Standing standing, Instant now) {
-  Peer& peer = peers_[id];
+  Peer& peer = At(id);
   if (peer.told == standing) return;
   peer.told = standing;
   peer.told_at = now;
@@ -33,16 +34,22 @@ Liveness::State Liveness::StateOf(NodeId id, Instant now) const {
   if (found == peers_.end()) return State::kUp;
   const Peer& peer = found->second;
   if (peer.broken) return State::kDown;
+  const Duration patience = peer.patience.At(now);
   const bool doubted = peer.told != Standing::kAlive && peer.heard_at < peer.told_at &&
-                       (peer.heard_at == Instant::min() || now - peer.heard_at > silence_max_);
+                       (peer.heard_at == Instant::min() || now - peer.heard_at > patience);
   if (doubted) return peer.told == Standing::kDead ? State::kDown : State::kSuspect;
-  if (peer.waiting && now - peer.silent_since > silence_max_) return State::kSilent;
+  if (peer.waiting && now - peer.silent_since > patience) return State::kSilent;
   return State::kUp;
 }
 
 Instant Liveness::HeardAt(NodeId id) const {
   auto found = peers_.find(id);
   return found == peers_.end() ? Instant::min() : found->second.heard_at;
+}
+
+Duration Liveness::PatienceWith(NodeId id, Instant now) const {
+  auto found = peers_.find(id);
+  return found == peers_.end() ? silence_max_ : found->second.patience.At(now);
 }
 
 Duration Liveness::SilentFor(NodeId id, Instant now) const {

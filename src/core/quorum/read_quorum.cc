@@ -26,12 +26,7 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Start(absl::FunctionRef<bool(NodeId)> i
 
 std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
   std::vector<Ask> asks;
-  // A digest that nothing here matches is worth nothing until its record is here too.
-  for (Candidate& candidate : candidates_) {
-    if (candidate.state != State::kDigest || Settled(candidate)) continue;
-    if (!everybody_ && Expected() >= required_) break;
-    asks.push_back(Send(&candidate, /*whole=*/true));
-  }
+  AskForWhole(&asks);
   everybody_ |= settled() >= required_ && !merged_.vector.Covers(at_least_);
   if (everybody_) {
     AskEverybody(&asks);
@@ -43,6 +38,14 @@ std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
     asks.push_back(Send(next, !ExpectsWhole()));
   }
   return asks;
+}
+
+void ReadQuorum::AskForWhole(std::vector<Ask>* asks) {
+  for (Candidate& candidate : candidates_) {
+    if (!IsUnmatched(candidate)) continue;
+    if (!everybody_ && Expected() >= required_) break;
+    asks->push_back(Send(&candidate, /*whole=*/true));
+  }
 }
 
 void ReadQuorum::AskEverybody(std::vector<Ask>* asks) {
@@ -63,6 +66,10 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
   for (Candidate& candidate : candidates_) {
     if (candidate.state == State::kAsked) candidate.state = State::kSilent;
   }
+  // Who has answered and was not needed so far answers these days.
+  std::vector<Ask> asks;
+  AskForWhole(&asks);
+  if (!asks.empty()) return asks;
   Candidate* next = NextUnasked();
   if (next == nullptr) {
     // In turn: the one that fails at once must not be all that is asked.
@@ -91,6 +98,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
     closed_ = answer.closed;
     ForgetStale();
   }
+  // Rule COORDINATORS_IGNORE.
   if (answer.stamp < closed_ && !PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) {
     if (candidate->role == Role::kOwner) {
       candidate->state = State::kUnasked;
@@ -107,6 +115,7 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   candidate->digest = 0;
   if (!answer.found) return;
   candidate->digest = DigestOf(item_, *answer.record);
+  // Rule LOWEST_STAMP.
   if (whole_digests_.empty()) {
     stamp_ = answer.stamp;
   } else {
@@ -186,6 +195,14 @@ uint32_t ReadQuorum::settled() const {
   return owners + (owners_are_over ? fallbacks : 0);
 }
 
+std::vector<NodeId> ReadQuorum::Awaited() const {
+  std::vector<NodeId> awaited;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.state == State::kAsked) awaited.push_back(candidate.node);
+  }
+  return awaited;
+}
+
 std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
   const uint64_t merged = DigestOf(item_, merged_);
   std::vector<NodeId> owners;
@@ -200,17 +217,27 @@ std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
 bool ReadQuorum::Settled(const Candidate& candidate) const {
   if (candidate.state == State::kWhole) return true;
   if (candidate.state != State::kDigest) return false;
+  if (PlantedBugs::Has(PlantedBug::kDigestNotCompared) && !whole_digests_.empty()) return true;
   return std::find(whole_digests_.begin(), whole_digests_.end(), candidate.digest) !=
          whole_digests_.end();
 }
 
+bool ReadQuorum::IsUnmatched(const Candidate& candidate) const {
+  return candidate.state == State::kDigest && !Settled(candidate);
+}
+
 uint32_t ReadQuorum::Expected() const {
-  uint32_t expected = 0;
+  uint32_t owners = 0;
+  uint32_t fallbacks = 0;
+  bool owners_will_be_over = true;
   for (const Candidate& candidate : candidates_) {
     if (candidate.role == Role::kOther || candidate.rebuilding) continue;
-    expected += candidate.state == State::kAsked || Settled(candidate);
+    const bool counts = candidate.state == State::kAsked || Settled(candidate);
+    (candidate.role == Role::kOwner ? owners : fallbacks) += counts;
+    // Nothing that is under way ends what an owner with an unmatched digest keeps open.
+    if (candidate.role == Role::kOwner && IsUnmatched(candidate)) owners_will_be_over = false;
   }
-  return expected;
+  return owners + (owners_will_be_over ? fallbacks : 0);
 }
 
 bool ReadQuorum::ExpectsWhole() const {

@@ -77,6 +77,8 @@ class ReadQuorum {
   Verdict verdict() const;
   // How many count.
   uint32_t settled() const;
+  // Who was asked, has not answered and is not taken for silent.
+  std::vector<NodeId> Awaited() const;
   // All that was sent whole, merged, and its stamp: the lowest of what was merged.
   const Record& merged() const { return merged_; }
   Epoch stamp() const { return stamp_; }
@@ -103,11 +105,15 @@ class ReadQuorum {
   static Ask Send(Candidate* candidate, bool whole);
   std::vector<NodeId> OwnersThatAre(bool level) const;
   bool Settled(const Candidate& candidate) const;
+  // A digest that nothing here matches is worth nothing until its record is here too.
+  bool IsUnmatched(const Candidate& candidate) const;
   // How many count, or will if those that were asked answer.
   uint32_t Expected() const;
   // Answers below closed_ are forgotten, and with them all that was merged.
   void ForgetStale();
   bool ExpectsWhole() const;
+  // The records of unmatched digests, as many as are needed.
+  void AskForWhole(std::vector<Ask>* asks);
   void AskEverybody(std::vector<Ask>* asks);
   Candidate* NextUnasked();
   Candidate* NextUnasked(Role role, bool unhealthy);

@@ -179,6 +179,28 @@ TEST(ReadQuorum, AFallbackDoesNotCountWhileAnOwnerMayAnswer) {
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
 }
 
+TEST(ReadQuorum, AnOwnerWhoseDigestDiffersIsAskedForTheWholeThoughFallbacksHaveAnswered) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}, .fallbacks = {kF}});
+  quorum.Start(Nobody);
+  quorum.Answer(kA, Whole(RecordWith({1})));
+  quorum.Answer(kB, Digest(RecordWith({1, 2})));
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kB, true}}));
+  EXPECT_EQ(quorum.HedgeEarly(), (Asks{{kC, false}}));
+  quorum.Answer(kC, Digest(RecordWith({1, 2})));
+  EXPECT_EQ(quorum.NextAsks(), Asks{});  // The whole of B is under way.
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kC, true}}));
+  quorum.Answer(kC, Digest(RecordWith({1, 2, 3})));  // To the first question, late.
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, true}}));
+  EXPECT_EQ(quorum.Hedge(), (Asks{{kF, false}}));
+  quorum.Answer(kF, Nothing());
+  quorum.Answer(kC, Digest(RecordWith({1, 2, 3})));
+  quorum.Fail(kB);
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kC, true}}));
+  quorum.Answer(kC, Whole(RecordWith({1, 2, 3})));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+}
+
 TEST(ReadQuorum, AStrictReadAsksOwnersThatAreSilentToo) {
   ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}});
   EXPECT_EQ(quorum.Start([](NodeId node) { return node == kB; }), (Asks{{kA, true}, {kB, false}}));

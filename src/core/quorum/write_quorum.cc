@@ -33,10 +33,12 @@ std::vector<WriteQuorum::Send> WriteQuorum::Start(absl::FunctionRef<bool(NodeId)
   return sends;
 }
 
-std::vector<WriteQuorum::Send> WriteQuorum::Silence() {
+std::vector<WriteQuorum::Send> WriteQuorum::Silence(absl::FunctionRef<bool(NodeId)> may_replace) {
   std::vector<Send> sends;
   for (Seat& seat : seats_) {
-    if (seat.front().node != minter_ && !HasAck(seat)) SitDown(&seat, &sends);
+    if (next_fallback_ == fallbacks_.size()) break;
+    if (seat.front().node == minter_ || HasAck(seat)) continue;
+    if (may_replace(seat.back().node)) SitDown(&seat, &sends);
   }
   return sends;
 }

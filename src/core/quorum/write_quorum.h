@@ -15,7 +15,7 @@ namespace annulus {
 //
 //   for (Send send : quorum.Start(...)) send(send)
 //   on an answer:              quorum.Ack, or send what Refuse() says
-//   on a silence that lasts:   send what Silence() says
+//   on a silence that lasts:   send what Silence(...) says
 //   until quorum.verdict() is not kPending
 //
 // There is one seat for each owner. While its owner does not answer, a fallback takes the seat, and
@@ -38,8 +38,8 @@ class WriteQuorum {
 
   // To every owner, and at once to a fallback in the place of one that does not answer these days.
   std::vector<Send> Start(absl::FunctionRef<bool(NodeId)> is_silent);
-  // Fallbacks for the seats where nobody has said yes.
-  std::vector<Send> Silence();
+  // Fallbacks for the seats where nobody has said yes, and whose last holder may be replaced.
+  std::vector<Send> Silence(absl::FunctionRef<bool(NodeId)> may_replace);
 
   // Each node counts once, whatever it says again; a yes after a no counts, since a node may be
   // asked again. Nodes that hold no seat are ignored.

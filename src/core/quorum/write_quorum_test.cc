@@ -10,6 +10,7 @@ using Sends = std::vector<WriteQuorum::Send>;
 const NodeId kA{1}, kB{2}, kC{3}, kF{4}, kG{5}, kStranger{9};
 
 bool Nobody(NodeId) { return false; }
+bool Anyone(NodeId) { return true; }
 
 TEST(WriteQuorum, IsWonByDistinctNodes) {
   WriteQuorum quorum(2, {kA, kB, kC}, {}, kA, NodeId());
@@ -29,7 +30,7 @@ TEST(WriteQuorum, WithoutFallbacksIsLostOnlyWhenTooFewOwnersAreLeft) {
   EXPECT_EQ(quorum.Refuse(kA), Sends{});
   EXPECT_EQ(quorum.Refuse(kA), Sends{});
   EXPECT_EQ(quorum.verdict(), Verdict::kPending);
-  EXPECT_EQ(quorum.Silence(), Sends{});
+  EXPECT_EQ(quorum.Silence(Anyone), Sends{});
   quorum.Refuse(kB);
   EXPECT_EQ(quorum.verdict(), Verdict::kLost);
   quorum.Ack(kA);  // It was asked again.
@@ -52,14 +53,26 @@ TEST(WriteQuorum, AFallbackTakesTheSeatOfAnOwnerKnownToBeSilent) {
   EXPECT_TRUE(quorum.IsCovered(kC));
 }
 
+TEST(WriteQuorum, SilenceLeavesTheSeatOfOneThatMustNotBeReplaced) {
+  WriteQuorum quorum(3, {kA, kB, kC}, {kF, kG}, kA, NodeId());
+  quorum.Start(Nobody);
+  EXPECT_EQ(quorum.Silence([](NodeId node) { return node == kC; }), (Sends{{kF, kC}}));
+  // It is the one that sat down last that was silent.
+  EXPECT_EQ(quorum.Silence([](NodeId node) { return node == kF; }), (Sends{{kG, kC}}));
+  quorum.Silence([](NodeId) {
+    ADD_FAILURE() << "asked although no fallback is left";
+    return true;
+  });
+}
+
 TEST(WriteQuorum, SilenceFillsEverySeatWithoutAYesAndThenGoesToTheNextFallback) {
   WriteQuorum quorum(3, {kA, kB, kC}, {kF, kG}, kA, NodeId());
   quorum.Start(Nobody);
   quorum.Ack(kA);
   quorum.Ack(kB);
-  EXPECT_EQ(quorum.Silence(), (Sends{{kF, kC}}));
-  EXPECT_EQ(quorum.Silence(), (Sends{{kG, kC}}));
-  EXPECT_EQ(quorum.Silence(), Sends{});
+  EXPECT_EQ(quorum.Silence(Anyone), (Sends{{kF, kC}}));
+  EXPECT_EQ(quorum.Silence(Anyone), (Sends{{kG, kC}}));
+  EXPECT_EQ(quorum.Silence(Anyone), Sends{});
   EXPECT_FALSE(quorum.IsCovered(kC));
   quorum.Ack(kF);  // Late, and durable all the same.
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
@@ -88,7 +101,7 @@ TEST(WriteQuorum, AMinterThatIsAFallbackCountsAsOneInItsOwnersSeat) {
 TEST(WriteQuorum, TheMintersOwnSeatNeedsNobody) {
   WriteQuorum quorum(2, {kA, kB}, {kF}, kA, NodeId());
   quorum.Start(Nobody);
-  EXPECT_EQ(quorum.Silence(), (Sends{{kF, kB}}));
+  EXPECT_EQ(quorum.Silence(Anyone), (Sends{{kF, kB}}));
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ bool IsDead(std::optional<WallTime> dies_at, WallTime now, Duration clock_skew_m
 bool IsEligible(const StoredRecord& stored, const PartitionEpochs& epochs, WallTime now,
                 Duration clock_skew_max) {
   if (!IsDead(DiesAt(stored.record), now, clock_skew_max)) return false;
+  // Rule UNCHANGED_SINCE.
   return stored.epoch < epochs.current || PlantedBugs::Has(PlantedBug::kReapChanged);
 }
 

@@ -12,6 +12,7 @@ constexpr uint8_t kFormat = 1;
 
 }  // namespace
 
+// Rule STAMP.
 bool PartitionEpochs::Accepts(Epoch stamp) const {
   return stamp >= closed || PlantedBugs::Has(PlantedBug::kStampIgnored);
 }
@@ -42,6 +43,7 @@ absl::StatusOr<PartitionEpochs> DecodeEpochs(BytesView bytes) {
 
 Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other) {
   Lesson lesson{.epochs = own, .serves = true};
+  // Rule SET_ASIDE_OLD_DISK.
   lesson.set_aside =
       own.current < other.closed && !PlantedBugs::Has(PlantedBug::kOldDiskNotSetAside);
   lesson.epochs.rebuilding |= lesson.set_aside;
@@ -54,7 +56,7 @@ Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner) {
   Lesson lesson{.epochs = own};
   lesson.epochs.closed = std::max(own.closed, owner.closed);
   lesson.epochs.current = std::max(own.current, owner.closed);
-  lesson.serves = lesson.epochs.current >= owner.current;
+  lesson.serves = lesson.epochs.current >= owner.current;  // Rule NON_OWNER_WAITS.
   return lesson;
 }
 

@@ -17,6 +17,9 @@ constexpr uint8_t kFormat = 1;
 constexpr uint8_t kTombstone = 1;
 constexpr uint8_t kExpires = 2;
 
+// Of a planted bug.
+constexpr size_t kWidthPruned = 6;
+
 // Actor, counter, flags, write time, request id, length of the value.
 constexpr size_t kSiblingBytesMin = 8 + 1 + 1 + 8 + 16 + 1;
 
@@ -72,7 +75,10 @@ void Write(Record* record, const VersionVector& context, Sibling sibling) {
   ANNULUS_CHECK(!sibling.tombstone || sibling.value.empty());
 
   auto& siblings = record->siblings;
-  std::erase_if(siblings, [&](const Sibling& s) { return context.Covers(s.dot); });
+  const bool own_only = PlantedBugs::Has(PlantedBug::kContextCoversOwnDotsOnly);
+  std::erase_if(siblings, [&](const Sibling& s) {
+    return context.Covers(s.dot) && (!own_only || s.dot.actor == sibling.dot.actor);
+  });
   if (PlantedBugs::Has(PlantedBug::kWriteDropsAllSiblings)) siblings.clear();
 
   record->vector.Merge(context);
@@ -80,6 +86,10 @@ void Write(Record* record, const VersionVector& context, Sibling sibling) {
   auto place = std::lower_bound(siblings.begin(), siblings.end(), sibling.dot,
                                 [](const Sibling& s, Dot dot) { return s.dot < dot; });
   siblings.insert(place, std::move(sibling));
+  if (PlantedBugs::Has(PlantedBug::kVectorPruned) && record->vector.width() > kWidthPruned) {
+    record->vector = VersionVector();
+    for (const Sibling& standing : siblings) record->vector.Add(standing.dot);
+  }
 }
 
 bool Merge(Record* into, const Record& from) {
