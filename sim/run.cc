@@ -171,7 +171,6 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              shape.partitions, shape.sync ? "" : ", sync off",
                              one_at_a_time ? ", one fault at a time" : ""));
   Faults faults(&cluster, {.without = options.without,
-                           .with = options.with,
                            .only_episodes = options.only_episodes,
                            .one_at_a_time = one_at_a_time,
                            .on_copies_lost = [&](const std::vector<RequestId>& writes) {

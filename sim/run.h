@@ -16,9 +16,6 @@ struct RunOptions {
   bool sync = true;
   bool keep_story = false;
 
-  // Kinds that happen although they do not by themselves (sim/faults.cc), as bits.
-  uint32_t with = 0;
-
   // To narrow a failure down. Fault kinds that do not happen, as bits;
   uint32_t without = 0;
   // the only episodes of faults that do, by their numbers;
