@@ -370,7 +370,7 @@ TEST_P(ClusterTest, AWriteThatTwoMintersHaveTooMuchToDoForIsRefusedAtOnce) {
 TEST_P(ClusterTest, OwnersThatAreAllLateAreNotReplaced) {
   Form({.nodes = 5, .coordinators = 1});
   for (int node = 1; node <= 5; ++node) {
-    cluster_->Node(node).disk().set_conditions({.slow_by = 400ms});
+    cluster_->Node(node).disk().set_conditions({.slow_by = 150ms});
   }
   const auto hints_stored = [&] {
     uint64_t stored = 0;
@@ -382,16 +382,16 @@ TEST_P(ClusterTest, OwnersThatAreAllLateAreNotReplaced) {
   Client client(cluster_.get(), 6);
   const auto put_for_two_seconds = [&](std::string prefix) {
     const uint64_t before = hints_stored();
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 400; ++i) {
       client.StartPut(absl::StrCat(prefix, i), "v");
-      world_->RunFor(50ms);
+      world_->RunFor(5ms);
     }
     return hints_stored() - before;
   };
-  // At first nobody is known to be late.
-  EXPECT_GT(put_for_two_seconds("first-"), 0u);
+  // At first nobody is known to be late; later a few messages may still be taken for lost.
+  EXPECT_GT(put_for_two_seconds("first-"), 40u);
   put_for_two_seconds("then-");
-  EXPECT_EQ(put_for_two_seconds("last-"), 0u);
+  EXPECT_LE(put_for_two_seconds("last-"), 20u);
 }
 
 TEST_P(ClusterTest, AHalfOpenLinkIsFoundAndDialledAnewAndItsEndNotSuspected) {
