@@ -360,6 +360,22 @@ TEST_F(CheckerTest, AnUnknownBlindDeleteIsOpenForEver) {
   EXPECT_THAT(Broken(), IsEmpty());
 }
 
+TEST_F(CheckerTest, ACopyOfAWriteThatAClockMayHaveHiddenIsMintedAgain) {
+  const WriteId a = Put(0, 5, 3);
+  for (const int answered : {4, 8}) {
+    history_.OnForwardArrived(a, 1, 0);
+    history_.OnForwardAnswered(a, 0, At(answered));
+  }
+  const WriteId b = Put(20, 21, 3, {a});
+  Get(30, 31, 3, {a, b});
+  LastRead({b});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  history_.write(a).ttl = 100ms;
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  history_.set_clock_error(1s);  // Somebody may have been shown nothing, and written over it.
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
 TEST_F(CheckerTest, AtLeastHoldsAtAnyR) {
   const WriteId a = Put(0, 1, 1);
   const WriteId b = Put(2, 3, 1, {a});

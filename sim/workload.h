@@ -52,7 +52,8 @@ struct WorkloadOptions {
 // beside it, are content with one durable copy, wherever it is, and have no patience. What they
 // write to a process that is cut off is there alone for a while.
 //
-// Who is refused, since a process is down, waits before the next try, the longer the more often.
+// Who is refused, since a process is down or not ready, waits before the next try, the longer the
+// more often.
 //
 // Besides: batches (several operations of one client at once), scans of all items, retries of
 // unknown writes under their request id, values above and below the size at which replicas send
