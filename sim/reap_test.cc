@@ -163,7 +163,8 @@ TEST_P(ReapTest, AnOwnerServesNothingBeforeAnotherOneHasToldItTheEpochs) {
   world_->RunFor(5s);
   EXPECT_FALSE(cluster_->Node(1).ready());
   EXPECT_EQ(ReapOf(1).untold, partitions_);
-  EXPECT_EQ(At(1).With(Consistency::kOne).Strict().WithTimeout(3s).Values("k"), "QUORUM_NOT_REACHED");
+  EXPECT_EQ(At(1).With(Consistency::kOne).Strict().WithTimeout(3s).Values("k"),
+            "QUORUM_NOT_REACHED");
   Restart(2);
   EXPECT_TRUE(world_->RunUntil([&] { return cluster_->Node(1).ready(); }, 5s));
   EXPECT_EQ(At(1).Strict().Values("k"), "v");
