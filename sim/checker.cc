@@ -328,6 +328,11 @@ void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::strin
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kResourceExhausted:
       return;
+    case absl::StatusCode::kDataLoss:
+      // The contract has it where a record is damaged and too few others could answer (kv.proto).
+      // That they could, where one disk is all that fails, is for promise 5 to say.
+      if (history_.damage()) return;
+      [[fallthrough]];
     default:
       Fail(Rule::kBadStatus, id, absl::StrCat("a request that is in order ends with ", error));
   }

@@ -417,5 +417,15 @@ TEST(HistoryTest, ValuesAndRequestIdsNameTheirWrites) {
   EXPECT_EQ(History::ValueOf(3, {}, 100).size(), 100u);
 }
 
+TEST_F(CheckerTest, DataLossIsAnAnswerOnlyWhereADiskDidDamage) {
+  const size_t read = Get(10, 20, 2, {});
+  history_.read(read).ok = false;
+  history_.read(read).code = absl::StatusCode::kDataLoss;
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kBadStatus));
+  history_.NoteDamage();
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace annulus::sim

@@ -340,6 +340,60 @@ TEST_P(ClusterTest, AnOverloadedProcessRefusesAtOnceAndRecovers) {
   EXPECT_EQ(client.Values("k"), "v");
 }
 
+TEST_P(ClusterTest, AWriteThatTwoMintersHaveTooMuchToDoForIsRefusedAtOnce) {
+  Form({.nodes = 3, .coordinators = 1, .operations_max = 8});
+  std::vector<std::unique_ptr<Client>> busy;
+  for (int node = 1; node <= 3; ++node) {
+    cluster_->Node(node).disk().set_conditions({.slow_by = 500ms});
+    busy.push_back(std::make_unique<Client>(cluster_.get(), node));
+    for (int i = 0; i < 8; ++i) busy.back()->StartPut(absl::StrCat("busy-", node, "-", i), "v");
+  }
+  world_->RunFor(5ms);
+  Client client(cluster_.get(), 4);
+  const Instant started = world_->now();
+  const absl::StatusOr<WriteAnswer> refused = client.Put("k", "v");
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+  EXPECT_EQ(DetailsOf(refused.status()).reason, "OVERLOADED");
+  EXPECT_EQ(DetailsOf(refused.status()).outcome, Outcome::kNotApplied);
+  EXPECT_GT(DetailsOf(refused.status()).retry_after, Duration(0));
+  EXPECT_LT(world_->now() - started, 20ms);
+  uint64_t overloads = 0;
+  for (int node = 1; node <= 3; ++node) {
+    overloads += cluster_->Node(node).node()->Status().counters.overloads;
+  }
+  EXPECT_EQ(overloads, 2u);
+  for (int node = 1; node <= 3; ++node) cluster_->Node(node).disk().set_conditions({});
+  world_->RunFor(3s);
+  EXPECT_TRUE(client.Put("k", "v").ok());
+}
+
+TEST_P(ClusterTest, OwnersThatAreAllLateAreNotReplaced) {
+  Form({.nodes = 5, .coordinators = 1});
+  for (int node = 1; node <= 5; ++node) {
+    cluster_->Node(node).disk().set_conditions({.slow_by = 400ms});
+  }
+  const auto hints_stored = [&] {
+    uint64_t stored = 0;
+    for (int node = 1; node <= 5; ++node) {
+      stored += cluster_->Node(node).node()->Status().counters.hints_stored;
+    }
+    return stored;
+  };
+  Client client(cluster_.get(), 6);
+  const auto put_for_two_seconds = [&](std::string prefix) {
+    const uint64_t before = hints_stored();
+    for (int i = 0; i < 40; ++i) {
+      client.StartPut(absl::StrCat(prefix, i), "v");
+      world_->RunFor(50ms);
+    }
+    return hints_stored() - before;
+  };
+  // At first nobody is known to be late.
+  EXPECT_GT(put_for_two_seconds("first-"), 0u);
+  put_for_two_seconds("then-");
+  EXPECT_EQ(put_for_two_seconds("last-"), 0u);
+}
+
 TEST_P(ClusterTest, AHalfOpenLinkIsFoundAndDialledAnewAndItsEndNotSuspected) {
   Form({.nodes = 5});
   world_->RunFor(3s);

@@ -59,6 +59,7 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
         const Instant now = env_.loop->Now();
         if (result.ok()) {
           repeats_.Succeeded();
+          doubles_.Succeeded();
           if (progress.has_value()) progress_.Served(to, *progress, now - asked, now);
         }
         if (result.ok() && std::holds_alternative<ReplicateReply>(*result)) {
@@ -98,7 +99,7 @@ bool Peers::MayAskAnother(const std::vector<NodeId>& awaited, PeerProgress::Kind
     if (!progress_.IsServing(node, kind, now)) return true;
     one_is_late = true;
   }
-  return one_is_late && (awaited.empty() || repeats_.Take());
+  return one_is_late && (awaited.empty() || doubles_.Take());
 }
 
 Liveness::State Peers::StateOf(NodeId node) const {

@@ -31,8 +31,8 @@ class Peers {
   // of what has succeeded (core/quorum/retry_budget.h).
   bool MayRepeat() { return repeats_.Take(); }
   // Whether another may be asked as well, since one of these has said nothing for so long: not
-  // where that is as usual, freely where one that is late serves nobody, else as a repeat
-  // (core/quorum/progress.h).
+  // where that is as usual, freely where one that is late serves nobody, else out of a budget: a
+  // message may have been lost (core/quorum/progress.h).
   bool MayAskAnother(const std::vector<NodeId>& awaited, PeerProgress::Kind kind, Duration waited);
   // How long it means nothing that it leaves a request unanswered.
   Duration PatienceWith(NodeId node, PeerProgress::Kind kind) const {
@@ -71,6 +71,8 @@ class Peers {
   PeerLatencies latencies_;
   PeerProgress progress_;
   RetryBudget repeats_;
+  // For what was asked of peers that serve others. Small: where all are late, nothing is lost.
+  RetryBudget doubles_{/*successes_per_token=*/50};
   std::map<NodeId, Line> lines_;
   std::map<NodeId, uint64_t> sequences_;
 };

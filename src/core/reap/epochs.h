@@ -47,8 +47,8 @@ struct Lesson {
 };
 // `other` are those of another owner.
 Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other);
-// Of a member that is no owner. Its hints below `epochs.closed` are to be dropped first: they had
-// been delivered, or nobody would have closed. One that is told of an epoch above what it noted may
+// Of a member that is no owner. Its hints below `owner.closed` are to be dropped first: they had been
+// delivered, or nobody would have closed. One that is told of an epoch above what it noted may
 // have forgotten that it noted it, and what it reported: it waits for the next round.
 Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner);
 
