@@ -162,13 +162,7 @@ TEST_P(ReapTest, ANodeServesNothingBeforeOthersHaveToldItWhereThingsStand) {
   cluster_->Node(1).Restart();
   world_->RunFor(5s);
   EXPECT_FALSE(cluster_->Node(1).ready());
-<<<<<<< HEAD
   EXPECT_EQ(At(1).With(Consistency::kOne).Strict().WithTimeout(3s).Values("k"), "NOT_READY");
-=======
-  EXPECT_EQ(ReapOf(1).untold, partitions_);
-  EXPECT_EQ(At(1).With(Consistency::kOne).Strict().WithTimeout(3s).Values("k"),
-            "QUORUM_NOT_REACHED");
->>>>>>> identity
   Restart(2);
   EXPECT_TRUE(world_->RunUntil([&] { return cluster_->Node(1).ready(); }, 5s));
   EXPECT_EQ(At(1).Strict().Values("k"), "v");
