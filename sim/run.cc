@@ -64,7 +64,7 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   cluster.partitions = 1u << shape.Between(2, 5);
   cluster.sync = options.sync;
   // Short patience makes second questions, and so second answers, common.
-  cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
+  cluster.silence_max = Duration(shape.Between(20, shape.Chance(0.5) ? 50 : 150) * 1000000);
   // A limit that is met.
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
   // Hints that are refused: what an owner missed comes by anti-entropy alone.

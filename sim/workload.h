@@ -28,7 +28,7 @@ struct WorkloadOptions {
   // How many of the items are used no more from some moment on: what a node lacks of them it gets
   // in the background or never.
   double retired = 0.4;
-  double loyal = 0.2;
+  double loyal = 0.35;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
