@@ -328,6 +328,11 @@ void KeyChecker::CheckStatus(WriteId id, absl::StatusCode code, const std::strin
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kResourceExhausted:
       return;
+    case absl::StatusCode::kDataLoss:
+      // The contract has it where a record is damaged and too few others could answer (kv.proto).
+      // That they could, where one disk is all that fails, is for promise 5 to say.
+      if (history_.damage()) return;
+      [[fallthrough]];
     default:
       Fail(Rule::kBadStatus, id, absl::StrCat("a request that is in order ends with ", error));
   }
@@ -372,12 +377,13 @@ Instant KeyChecker::EndOfBlindDelete(const WriteOp& write) {
 
 // A request that went to several minters may stand under several dots, of which a context covers
 // only those that its client was shown. So may one that came again to its only minter after
-// somebody had begun to write over it.
+// somebody had begun to write over it: somebody who was shown it, or anybody once a clock may have
+// hidden it, since a read's context covers what has expired.
 bool KeyChecker::Exempt(const WriteOp& write, const ValueState& state) const {
   if (write.several_minters || write.attempts > 1) return true;
   if (write.forwards <= 1) return false;
   return write.forwards_answered < write.forwards ||
-         write.last_forward_answered >= state.first_over;
+         write.last_forward_answered >= std::min(state.first_over, MayExpireFrom(write));
 }
 
 void KeyChecker::CheckElements(const ReadOp& read) {

@@ -360,6 +360,22 @@ TEST_F(CheckerTest, AnUnknownBlindDeleteIsOpenForEver) {
   EXPECT_THAT(Broken(), IsEmpty());
 }
 
+TEST_F(CheckerTest, ACopyOfAWriteThatAClockMayHaveHiddenIsMintedAgain) {
+  const WriteId a = Put(0, 5, 3);
+  for (const int answered : {4, 8}) {
+    history_.OnForwardArrived(a, 1, 0);
+    history_.OnForwardAnswered(a, 0, At(answered));
+  }
+  const WriteId b = Put(20, 21, 3, {a});
+  Get(30, 31, 3, {a, b});
+  LastRead({b});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  history_.write(a).ttl = 100ms;
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kReturned));
+  history_.set_clock_error(1s);  // Somebody may have been shown nothing, and written over it.
+  EXPECT_THAT(Broken(), IsEmpty());
+}
+
 TEST_F(CheckerTest, AtLeastHoldsAtAnyR) {
   const WriteId a = Put(0, 1, 1);
   const WriteId b = Put(2, 3, 1, {a});
@@ -415,6 +431,16 @@ TEST(HistoryTest, ValuesAndRequestIdsNameTheirWrites) {
   EXPECT_EQ(History::WriteOf(RequestId{}), 0u);
   EXPECT_EQ(History::ValueOf(3, {1, 2}, 0), "3:1,2:");
   EXPECT_EQ(History::ValueOf(3, {}, 100).size(), 100u);
+}
+
+TEST_F(CheckerTest, DataLossIsAnAnswerOnlyWhereADiskDidDamage) {
+  const size_t read = Get(10, 20, 2, {});
+  history_.read(read).ok = false;
+  history_.read(read).code = absl::StatusCode::kDataLoss;
+  LastRead({});
+  EXPECT_THAT(Broken(), ElementsAre(Rule::kBadStatus));
+  history_.NoteDamage();
+  EXPECT_THAT(Broken(), IsEmpty());
 }
 
 }  // namespace

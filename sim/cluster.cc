@@ -89,7 +89,8 @@ Task<void> SimProcess::Start() {
   EventSink events = [this](std::string_view event, std::string_view detail) {
     cluster_->world_->Tell(absl::StrFormat("  %s: %s %s", name_, event, detail));
     unsigned partition = 0;
-    if (event == "set_aside" && std::sscanf(std::string(detail).c_str(), "partition %u", &partition) == 1) {
+    if (event == "set_aside" &&
+        std::sscanf(std::string(detail).c_str(), "partition %u", &partition) == 1) {
       cluster_->on_set_aside_(index_, PartitionId(partition));
     }
   };

@@ -19,7 +19,7 @@ constexpr double kSecondVictimChance = 0.08;
 constexpr int kBusyTries = 3000;
 constexpr double kCrashWhenBusyChance = 0.75;
 constexpr double kMachineCrashChance = 0.3;
-constexpr double kCrashWhileCutOffChance = 0.6;
+constexpr double kCrashWhileCutOffChance = 0.8;
 // A power cut waits so long for a hint that is being written.
 constexpr Duration kHintWait = 1s;
 // And those who all went down come back sooner than one of them would: meanwhile clients can only
@@ -111,6 +111,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
     weight = random_.Chance(0.3) ? 0 : 0.2 + random_.Fraction();
   }
   weights_[static_cast<size_t>(FaultKind::kCrash)] += 1.0;
+  weights_[static_cast<size_t>(FaultKind::kIsolate)] += 0.5;
   weights_[static_cast<size_t>(FaultKind::kPowerCut)] *= 0.25;  // It costs everybody.
   // Each costs copies, of which there are but N; so much rots or is replaced in no week.
   for (const FaultKind kind : {FaultKind::kBitFlip, FaultKind::kAmnesia, FaultKind::kOldDisk}) {
@@ -369,7 +370,7 @@ void Faults::RunSwizzle(const Episode& episode) {
 // all: so it goes down while it writes that, or late, where it writes nothing.
 void Faults::CrashWhileCutOff(const Episode& episode) {
   const int number = episode.processes[0];
-  world_->After(world_->loop(), episode.length / 4, [this, number, episode] {
+  world_->After(world_->loop(), episode.length / 8, [this, number, episode] {
     if (!cluster_->Process(number).is_node()) return;
     Random dice = episode.dice;
     const Duration delay = Between(&dice, 50us, 600us);

@@ -17,8 +17,6 @@ namespace annulus::sim {
 struct FaultOptions {
   // Kinds that do not happen, as bits.
   uint32_t without = 0;
-  // Kinds that happen although nodes do not stand them yet, as bits.
-  uint32_t with = 0;
   // Where given, no other episodes happen than these, by their numbers: to narrow a failure down.
   std::optional<std::vector<uint64_t>> only_episodes;
   // Never two faults at once, each about one process, disk, link or clock, with time to recover

@@ -103,6 +103,9 @@ class History {
   // that, since one clock sets an expiry and another looks at it.
   void set_clock_error(Duration error) { clock_error_ = error; }
   Duration clock_error() const { return clock_error_; }
+  // That some disk altered what lay on it: then an answer may be that a record is damaged.
+  void NoteDamage() { damage_ = true; }
+  bool damage() const { return damage_; }
 
   // References hold until the next call of the same kind.
   WriteOp& NewWrite(uint32_t client, uint32_t key, WriteOp::Kind kind, Instant now);
@@ -154,6 +157,7 @@ class History {
  private:
   uint32_t replicas_;
   Duration clock_error_{0};
+  bool damage_ = false;
   std::vector<Key> keys_;
   std::vector<WriteOp> writes_;
   std::vector<ReadOp> reads_;

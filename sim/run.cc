@@ -64,7 +64,7 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   cluster.partitions = 1u << shape.Between(2, 5);
   cluster.sync = options.sync;
   // Short patience makes second questions, and so second answers, common.
-  cluster.silence_max = Duration(shape.Between(20, 150) * 1000000);
+  cluster.silence_max = Duration(shape.Between(20, shape.Chance(0.5) ? 50 : 150) * 1000000);
   // A limit that is met.
   if (shape.Chance(0.15)) cluster.siblings_max = static_cast<size_t>(shape.Between(3, 6));
   // Hints that are refused: what an owner missed comes by anti-entropy alone.
@@ -85,6 +85,7 @@ std::array<uint64_t, kSights> SightsOf(Cluster* cluster) {
       saw(Sight::kHints, life.counters.hints_replayed);
       saw(Sight::kReadRepairs, life.counters.read_repairs);
       saw(Sight::kReap, life.counters.tombstones_reaped);
+      saw(Sight::kRebuild, life.counters.partitions_rebuilt);
     }
   }
   return sights;
@@ -146,6 +147,8 @@ std::string_view ToString(Sight sight) {
       return "read repairs";
     case Sight::kReap:
       return "reap";
+    case Sight::kRebuild:
+      return "rebuild";
     case Sight::kCount:
       break;
   }
@@ -168,7 +171,6 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              shape.partitions, shape.sync ? "" : ", sync off",
                              one_at_a_time ? ", one fault at a time" : ""));
   Faults faults(&cluster, {.without = options.without,
-                           .with = options.with,
                            .only_episodes = options.only_episodes,
                            .one_at_a_time = one_at_a_time,
                            .on_copies_lost = [&](const std::vector<RequestId>& writes) {
@@ -220,6 +222,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   }
 
   cluster.NoteClocks();
+  if (faults.count(FaultKind::kBitFlip) > 0) history.NoteDamage();
   history.set_clock_error(cluster.wall_error_max());
   const CheckResult checked = Check(history);
   for (const Violation& violation : checked.violations) {

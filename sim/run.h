@@ -16,9 +16,6 @@ struct RunOptions {
   bool sync = true;
   bool keep_story = false;
 
-  // Kinds that happen although they do not by themselves (sim/faults.cc), as bits.
-  uint32_t with = 0;
-
   // To narrow a failure down. Fault kinds that do not happen, as bits;
   uint32_t without = 0;
   // the only episodes of faults that do, by their numbers;
@@ -37,6 +34,7 @@ enum class Sight : uint8_t {
   kHints,        // Hints that reached their targets.
   kReadRepairs,  // Records that a read sent to owners that lacked a part of them.
   kReap,         // Tombstones, or values long expired, that were deleted for good.
+  kRebuild,      // Partitions that an owner has fetched again from the others.
   kCount,
 };
 inline constexpr int kSights = static_cast<int>(Sight::kCount);

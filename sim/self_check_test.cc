@@ -123,6 +123,19 @@ TEST_P(SelfCheckTest, ANodeThatNobodyAnswersDoesNotServe) {
   EXPECT_EQ(Notices(cluster_->Node(1)), "");
 }
 
+TEST_P(SelfCheckTest, WhatOnlyOneThatDoesNotServeYetCouldDoIsUnavailable) {
+  Form({.nodes = 3, .coordinators = 1});
+  for (int i = 1; i <= 3; ++i) cluster_->Node(i).Crash();
+  cluster_->Node(1).Restart();
+  world_->RunFor(3s);
+  Client client(cluster_.get(), 4);
+  client.WithTimeout(8s);
+  const absl::Status put = client.Put("k", "v").status();
+  EXPECT_TRUE(absl::IsUnavailable(put)) << put;
+  const absl::Status get = client.Get("k").status();
+  EXPECT_TRUE(absl::IsUnavailable(get)) << get;
+}
+
 TEST_P(SelfCheckTest, AWipedNodeTakesItsIdAgain) {
   Form({.nodes = 3});
   PutSome(1, 20);

@@ -127,7 +127,9 @@ Duration Workload::ThinkTime(ClientState* client) {
 }
 
 void Workload::TakeStatus(ClientState* client, const absl::Status& status) {
-  client->refusals = DetailsOf(status).reason == "NOT_SENT" ? client->refusals + 1 : 0;
+  const std::string reason = DetailsOf(status).reason;
+  const bool refused = reason == "NOT_SENT" || reason == "NOT_READY" || reason == "DRAINING";
+  client->refusals = refused ? client->refusals + 1 : 0;
   if (status.ok() || client->is_loyal) return;
   client->favourite = 1 + static_cast<int>(client->random.Below(cluster_->processes()));
 }

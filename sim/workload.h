@@ -28,7 +28,7 @@ struct WorkloadOptions {
   // How many of the items are used no more from some moment on: what a node lacks of them it gets
   // in the background or never.
   double retired = 0.4;
-  double loyal = 0.2;
+  double loyal = 0.35;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
@@ -52,7 +52,8 @@ struct WorkloadOptions {
 // beside it, are content with one durable copy, wherever it is, and have no patience. What they
 // write to a process that is cut off is there alone for a while.
 //
-// Who is refused, since a process is down, waits before the next try, the longer the more often.
+// Who is refused, since a process is down or not ready, waits before the next try, the longer the
+// more often.
 //
 // Besides: batches (several operations of one client at once), scans of all items, retries of
 // unknown writes under their request id, values above and below the size at which replicas send

@@ -37,8 +37,6 @@ Options:
                    and the checker says so
   --plant NAME     plant this bug (names: --planted prints them)
   --without KIND   leave this fault out, such as "crash" or "full disk"; can be given several times
-  --with KIND      let this fault happen too, which nodes do not stand yet: "bit flip", "amnesia",
-                   "old disk"
   --only EPISODES  only these faults of the run, by number: "3,7", or "none"
   --clients N, --operations N, --keys N   at most so many
   --history        with --seed: print the history of the first violation's item even if it is long
@@ -155,8 +153,6 @@ Flags ParseFlags(int argc, char** argv) {
       flags.whole_history = true;
     } else if (flag == "--without") {
       flags.run.without |= ParseKind(value());
-    } else if (flag == "--with") {
-      flags.run.with |= ParseKind(value());
     } else if (flag == "--plant") {
       const std::string name = value();
       const std::optional<PlantedBug> bug = PlantedBugOf(name);
@@ -191,7 +187,6 @@ std::string Reproduction(uint64_t seed, const RunOptions& run, PlantedBug plant)
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const std::string name(ToString(static_cast<FaultKind>(kind)));
     if ((run.without >> kind) & 1) absl::StrAppend(&line, " --without \"", name, "\"");
-    if ((run.with >> kind) & 1) absl::StrAppend(&line, " --with \"", name, "\"");
   }
   if (run.only_episodes.has_value()) {
     absl::StrAppend(&line, " --only ",

@@ -31,7 +31,7 @@ class ProcessMetrics {
     std::optional<ConvergenceView> convergence;  // Of a node.
     HintLedger::Account hints;                   // The same.
     ReapView reap;
-    int databases_set_aside = 0;                 // The same.
+    int databases_set_aside = 0;  // The same.
   };
   void Take(const Sample& sample);
 

@@ -72,7 +72,9 @@ Task<void> LearnOne(NodeContext* node, PartitionId partition, PartitionEpochs to
     }
   } else {
     lesson = LearnAsOther(epochs.Of(partition), told);
-    absl::Status dropped = co_await DropStaleHints(node, partition, lesson.epochs.closed);
+    // Below what the owner has closed, not below what this node has noted: what it keeps of a stamp
+    // in between is what the round waits for.
+    absl::Status dropped = co_await DropStaleHints(node, partition, told.closed);
     if (!dropped.ok()) co_return;  // It is told again.
   }
   absl::Status noted = co_await epochs.Learn(partition, lesson.epochs, std::move(batch));

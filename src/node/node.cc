@@ -387,10 +387,13 @@ class NodeImpl : public Node {
   // may not be ours to do.
   absl::Status AdmitPeer(const PeerContext& from, const PeerRequest& request) const {
     if (context_.layout == nullptr || context_.replica == nullptr) {
-      return NotDone(absl::FailedPreconditionError("no layout here yet"), "NOT_READY");
+      return NotDone(
+          absl::UnavailableError(absl::StrCat(context_.options.name,
+                                              " does not serve yet: ", context_.not_ready_reason)),
+          "NOT_READY");
     }
     if (!context_.refused.empty()) {
-      return NotDone(absl::FailedPreconditionError(context_.refused), "NOT_READY");
+      return NotDone(absl::UnavailableError(context_.refused), "NOT_READY");
     }
     if (from.version != context_.layout->version()) {
       return NotDone(absl::FailedPreconditionError(

@@ -33,7 +33,8 @@ absl::Status Late(std::string why) {
                      {.reason = "ROUND_OVER", .outcome = Outcome::kNotApplied});
 }
 
-// The keys to which everybody said yes. Rule EQUAL_ON_ALL: each compares its copy with the driver's.
+// The keys to which everybody said yes. Rule EQUAL_ON_ALL: each compares its copy with the
+// driver's.
 std::vector<KeyDigest> AgreedBy(const std::vector<ReapReply>& replies,
                                 const std::vector<KeyDigest>& keys) {
   std::vector<KeyDigest> agreed;

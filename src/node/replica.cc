@@ -56,7 +56,8 @@ bool MergeOrOverwrite(Record* into, const Record& record) {
   return changed;
 }
 
-// Rules STAMPS_NEVER_RISE and LOWEST_STAMP: what is merged into a hint has the lower one from then on.
+// Rules STAMPS_NEVER_RISE and LOWEST_STAMP: what is merged into a hint has the lower one from then
+// on.
 bool MergeIntoHint(StoredRecord* stored, const Record& record, Epoch stamp) {
   const bool was_empty = stored->record == Record();
   bool changed = MergeOrOverwrite(&stored->record, record);

@@ -162,9 +162,12 @@ TEST(PeerCodec, PassesRead) {
   EXPECT_EQ(request.item, (Item{"b", "k", "s"}));
   EXPECT_EQ(request.whole_up_to_bytes, std::numeric_limits<uint64_t>::max());
 
-  ReadReply reply = PassReply(ReadReply{
-      .found = true, .record = kRaw, .digest = ~0ull, .epoch = Epoch(2), .closed = Epoch(1),
-      .rebuilding = true});
+  ReadReply reply = PassReply(ReadReply{.found = true,
+                                        .record = kRaw,
+                                        .digest = ~0ull,
+                                        .epoch = Epoch(2),
+                                        .closed = Epoch(1),
+                                        .rebuilding = true});
   EXPECT_EQ(reply.closed, Epoch(1));
   EXPECT_TRUE(reply.found);
   EXPECT_EQ(reply.record, kRaw);
@@ -190,8 +193,8 @@ TEST(PeerCodec, PassesRange) {
   EXPECT_EQ(request.entries_max, 10u);
   EXPECT_EQ(request.bytes_max, 1u << 20);
 
-  const RangeReply reply =
-      PassReply(RangeReply{.entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4), .closed = Epoch(3)});
+  const RangeReply reply = PassReply(RangeReply{
+      .entries = {{"k1", kRaw}, {"k2", ""}}, .more = true, .epoch = Epoch(4), .closed = Epoch(3)});
   ASSERT_EQ(reply.entries.size(), 2u);
   EXPECT_EQ(reply.entries[0].data_key, "k1");
   EXPECT_EQ(reply.entries[0].record, kRaw);

@@ -11,8 +11,8 @@ namespace annulus {
 
 // Where a member stands in the reaping of one partition (DESIGN section 6). Durable.
 //
-// The protocol stands, exhaustively checked, in docs/models/reaping.pml. Where the code keeps one of
-// its rules, a comment names it: "Rule STAMP" is what -DWITHOUT_STAMP takes out there.
+// The protocol stands, exhaustively checked, in docs/models/reaping.pml. Where the code keeps one
+// of its rules, a comment names it: "Rule STAMP" is what -DWITHOUT_STAMP takes out there.
 //
 // Every record that is sent, or kept as a hint, is stamped with the lowest epoch of the copies it
 // was read from, at the read. A stamp below `closed` is refused: its sender read before a round in
@@ -47,7 +47,7 @@ struct Lesson {
 };
 // `other` are those of another owner.
 Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other);
-// Of a member that is no owner. Its hints below `epochs.closed` are to be dropped first: they had
+// Of a member that is no owner. Its hints below `owner.closed` are to be dropped first: they had
 // been delivered, or nobody would have closed. One that is told of an epoch above what it noted may
 // have forgotten that it noted it, and what it reported: it waits for the next round.
 Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner);
