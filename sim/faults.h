@@ -114,6 +114,8 @@ class Faults {
   std::array<uint32_t, kFaultKinds> counts_{};
   std::vector<uint64_t> took_place_;
   std::vector<std::shared_ptr<const SimDisk::Image>> old_disks_;  // By process.
+  // Until then a node with an old disk may not have been told so by those who remember it.
+  Instant old_disk_until_ = Instant::min();
 };
 
 }  // namespace annulus::sim

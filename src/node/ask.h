@@ -29,14 +29,14 @@ struct Question {
 
 // All of them at once. Answers in the order of the questions.
 template <class Reply>
-Task<std::vector<absl::StatusOr<Reply>>> AskAll(NodeContext* node,
-                                                std::vector<Question> questions) {
+Task<std::vector<absl::StatusOr<Reply>>> AskAll(NodeContext* node, std::vector<Question> questions,
+                                                Duration patience = kAskMax) {
   struct Answered {
     size_t question;
     PeerResult result;
   };
   Mailbox<Answered> box(node->env.loop);
-  const Instant deadline = node->Now() + kAskMax;
+  const Instant deadline = node->Now() + patience;
   for (size_t i = 0; i < questions.size(); ++i) {
     node->peers->Call(questions[i].to, std::move(questions[i].request), deadline,
                       [to = box.sender(), i](PeerResult result) {

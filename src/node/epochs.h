@@ -27,6 +27,8 @@ class Epochs {
 
   bool Serves(PartitionId partition) const { return slots_[partition.value()].told; }
   void Serve(PartitionId partition) { slots_[partition.value()].told = true; }
+  // Until it is told again. What waits for a record's latch is refused too.
+  void StopServing(PartitionId partition) { slots_[partition.value()].told = false; }
   // UNAVAILABLE (NOT_TOLD) where it does not.
   absl::Status CheckServes(PartitionId partition) const;
   // FAILED_PRECONDITION (STALE_STAMP) where the stamp is below what is accepted.

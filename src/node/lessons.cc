@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,8 +16,10 @@ namespace {
 
 // Until everything is served. Soon at first: lines have just been dialled.
 constexpr Duration kAgainMin = 20ms;
-constexpr Duration kAgainMax = 1s;
-constexpr size_t kWaitsBeforeRound = 3;
+constexpr Duration kAgainMax = 500ms;
+// So long all other owners are waited for: one that does not answer holds nobody up for longer.
+constexpr Duration kAllMax = 700ms;
+constexpr Duration kListenMax = 500ms;
 constexpr size_t kPartitionsAtOnce = 4096;
 constexpr size_t kHintsAtOnce = 256;
 constexpr size_t kHintsBytesAtOnce = 1 << 20;
@@ -84,67 +87,110 @@ Task<void> LearnOne(NodeContext* node, PartitionId partition, PartitionEpochs to
   if (lesson.serves) epochs.Serve(partition);
 }
 
-// Whom to ask about the partition, in turn.
-std::vector<NodeId> TellersOf(const NodeContext& node, PartitionId partition) {
-  std::vector<NodeId> owners = node.layout->Owners(partition);
-  std::erase(owners, node.id);
-  return owners;
-}
+// What has been told of a partition so far, and by whom.
+struct Heard {
+  std::set<NodeId> from;
+  PartitionEpochs together;
+};
+using HeardByPartition = std::map<PartitionId, Heard>;
 
-// One try; returns how many partitions are still not served.
-Task<size_t> LearnRound(NodeContext* node, size_t number) {
-  std::shared_ptr<const Layout> layout = node->layout;
+// Asks all other owners of these partitions, and adds what they say.
+Task<void> Listen(NodeContext* node, std::vector<PartitionId> partitions, bool wants_round,
+                  HeardByPartition* heard) {
   std::map<NodeId, std::vector<PartitionId>> by_teller;
-  for (uint32_t p = 0; p < layout->partitions(); ++p) {
-    const PartitionId partition(p);
-    if (node->epochs->Serves(partition)) continue;
-    const std::vector<NodeId> tellers = TellersOf(*node, partition);
-    if (tellers.empty()) {
-      node->epochs->Serve(partition);
-      continue;
+  for (PartitionId partition : partitions) {
+    for (NodeId owner : node->layout->Owners(partition)) {
+      if (owner != node->id) by_teller[owner].push_back(partition);
     }
-    by_teller[tellers[number % tellers.size()]].push_back(partition);
   }
   std::vector<Question> questions;
-  std::vector<std::vector<PartitionId>> asked;
-  // Whoever has waited for a while is one that was told to: only a round ends that.
-  const bool wants_round = number >= kWaitsBeforeRound;
-  for (const auto& [teller, partitions] : by_teller) {
-    for (size_t first = 0; first < partitions.size(); first += kPartitionsAtOnce) {
-      const size_t last = std::min(first + kPartitionsAtOnce, partitions.size());
-      EpochsRequest request;
-      request.partitions.assign(partitions.begin() + static_cast<std::ptrdiff_t>(first),
-                                partitions.begin() + static_cast<std::ptrdiff_t>(last));
+  std::vector<std::pair<NodeId, std::vector<PartitionId>>> asked;
+  for (const auto& [teller, all] : by_teller) {
+    for (size_t first = 0; first < all.size(); first += kPartitionsAtOnce) {
+      const size_t last = std::min(first + kPartitionsAtOnce, all.size());
+      EpochsRequest request{.wants_round = wants_round};
+      request.partitions.assign(all.begin() + static_cast<std::ptrdiff_t>(first),
+                                all.begin() + static_cast<std::ptrdiff_t>(last));
       for (PartitionId partition : request.partitions) {
         request.epochs.push_back(node->epochs->Of(partition));
       }
-      asked.push_back(request.partitions);
-      request.wants_round = wants_round;
+      asked.emplace_back(teller, request.partitions);
       questions.push_back({teller, std::move(request)});
     }
   }
   const std::vector<absl::StatusOr<EpochsReply>> replies =
-      co_await AskAll<EpochsReply>(node, std::move(questions));
-  size_t left = 0;
+      co_await AskAll<EpochsReply>(node, std::move(questions), kListenMax);
   for (size_t i = 0; i < replies.size(); ++i) {
-    const bool told = replies[i].ok() && replies[i]->epochs.size() == asked[i].size();
-    for (size_t j = 0; j < asked[i].size(); ++j) {
-      if (told) co_await LearnOne(node, asked[i][j], replies[i]->epochs[j]);
-      left += !node->epochs->Serves(asked[i][j]);
+    const auto& [teller, about] = asked[i];
+    if (!replies[i].ok() || replies[i]->epochs.size() != about.size()) continue;
+    for (size_t j = 0; j < about.size(); ++j) {
+      Heard& of = (*heard)[about[j]];
+      of.from.insert(teller);
+      of.together = Together(of.together, replies[i]->epochs[j]);
     }
   }
-  co_return left;
+}
+
+// Learns what can be learnt: where all other owners have spoken, or, after a while, some.
+Task<void> LearnFrom(NodeContext* node, const HeardByPartition& heard, bool some_are_enough) {
+  for (const auto& [partition, of] : heard) {
+    const size_t others = node->layout->Owners(partition).size() - (node->Owns(partition) ? 1 : 0);
+    if (of.from.size() < others && !some_are_enough) continue;
+    co_await LearnOne(node, partition, of.together);
+  }
+}
+
+// Whoever waits for a while is one that was told to: only a round ends that.
+Task<void> LearnAll(NodeContext* node) {
+  const Instant begun = node->Now();
+  Duration again = kAgainMin;
+  while (true) {
+    std::vector<PartitionId> partitions;
+    for (uint32_t p = 0; p < node->layout->partitions(); ++p) {
+      const PartitionId partition(p);
+      if (node->epochs->Serves(partition)) continue;
+      const std::vector<NodeId>& owners = node->layout->Owners(partition);
+      if (owners.size() == 1 && owners.front() == node->id) {
+        node->epochs->Serve(partition);
+      } else {
+        partitions.push_back(partition);
+      }
+    }
+    if (partitions.empty()) co_return;
+    const bool late = node->Now() - begun >= kAllMax;
+    HeardByPartition heard;
+    co_await Listen(node, std::move(partitions), late, &heard);
+    co_await LearnFrom(node, heard, late);
+    co_await Sleep(node->env.loop, again);
+    again = std::min(again * 2, kAgainMax);
+  }
+}
+
+// Stops serving what others know better (MustLearnAgain).
+Task<void> LookAgain(NodeContext* node) {
+  std::vector<PartitionId> owned;
+  for (uint32_t p = 0; p < node->layout->partitions(); ++p) {
+    if (node->Owns(PartitionId(p))) owned.emplace_back(p);
+  }
+  HeardByPartition heard;
+  co_await Listen(node, std::move(owned), /*wants_round=*/false, &heard);
+  for (const auto& [partition, of] : heard) {
+    if (!MustLearnAgain(node->epochs->Of(partition), of.together)) continue;
+    node->events("epochs_behind",
+                 absl::StrCat("partition ", partition.value(), ": others have closed all below ",
+                              of.together.closed.value(), ", this node is at ",
+                              node->epochs->Of(partition).current.value()));
+    node->epochs->StopServing(partition);
+  }
 }
 
 }  // namespace
 
 Task<void> RunLessons(NodeContext* node) {
-  Duration again = kAgainMin;
-  for (size_t number = 0;; ++number) {
-    const size_t left = co_await LearnRound(node, number);
-    if (left == 0) break;
-    co_await Sleep(node->env.loop, again);
-    again = std::min(again * 2, kAgainMax);
+  while (true) {
+    co_await LearnAll(node);
+    co_await Sleep(node->env.loop, node->options.repair_interval);
+    co_await LookAgain(node);
   }
 }
 

@@ -539,7 +539,17 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
   };
   std::vector<std::pair<Change*, MintResult>> made;
   std::vector<std::unique_ptr<Change>> kept;
+  const absl::Status serves = is_hint ? absl::OkStatus() : epochs_->CheckServes(latch.partition);
   for (std::unique_ptr<Change>& change : *batch) {
+    if (!serves.ok()) {
+      // Its copy of the partition is about to go, since its disk is too old.
+      if (change->IsMint()) {
+        change->minted(serves);
+      } else {
+        change->durable(serves);
+      }
+      continue;
+    }
     if (auto* mint = std::get_if<Mint>(&change->what)) {
       if (env_.loop->Now() >= change->deadline) {
         change->minted(TooLate());

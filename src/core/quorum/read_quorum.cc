@@ -7,6 +7,11 @@
 #include "base/planted.h"
 
 namespace annulus {
+namespace {
+
+constexpr uint32_t kStaleAsksMax = 3;
+
+}  // namespace
 
 ReadQuorum::ReadQuorum(Item item, uint32_t required, Candidates candidates, VersionVector at_least)
     : item_(std::move(item)), required_(required), at_least_(std::move(at_least)) {
@@ -101,7 +106,8 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
   // Rule COORDINATORS_IGNORE.
   if (answer.stamp < closed_ && !PlantedBugs::Has(PlantedBug::kStaleAnswerTaken)) {
     if (candidate->role == Role::kOwner) {
-      candidate->state = State::kUnasked;
+      // One that stays behind is not asked for ever: it has to be told its epochs again.
+      candidate->state = candidate->asks < kStaleAsksMax ? State::kUnasked : State::kFailed;
       return;
     }
     answer.found = false;

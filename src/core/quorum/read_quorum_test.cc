@@ -36,6 +36,54 @@ TEST(ReadQuorum, AsksAsManyAsItNeedsAndOneOfThemForTheWholeRecord) {
   EXPECT_EQ(quorum.NextAsks(), Asks{});
 }
 
+ReplicaAnswer At(ReplicaAnswer answer, uint64_t stamp, uint64_t closed) {
+  answer.stamp = Epoch{stamp};
+  answer.closed = Epoch{closed};
+  return answer;
+}
+
+TEST(ReadQuorum, WhatWasReadBeforeAnotherOwnerClosedIsForgottenAndAskedForAgain) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}});
+  quorum.Start(Nobody);
+  quorum.Answer(kA, At(Whole(RecordWith({1})), 1, 1));
+  quorum.Answer(kB, At(Nothing(), 2, 2));  // It has deleted that.
+  EXPECT_EQ(quorum.verdict(), Verdict::kPending);
+  EXPECT_EQ(quorum.merged(), Record());
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kA, true}}));
+  quorum.Answer(kA, At(Nothing(), 2, 2));
+  EXPECT_EQ(quorum.verdict(), Verdict::kWon);
+  EXPECT_EQ(quorum.merged(), Record());
+}
+
+TEST(ReadQuorum, ALateAnswerOfAnEarlierEpochIsNotMerged) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}});
+  quorum.Start(Nobody);
+  quorum.Answer(kB, At(Nothing(), 2, 2));
+  quorum.Answer(kA, At(Whole(RecordWith({1})), 1, 1));
+  EXPECT_EQ(quorum.merged(), Record());
+  EXPECT_EQ(quorum.NextAsks(), (Asks{{kA, true}}));
+}
+
+TEST(ReadQuorum, AnOwnerThatStaysBehindIsNotAskedForEver) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}});
+  quorum.Start(Nobody);
+  quorum.Answer(kB, At(Nothing(), 2, 2));
+  for (int asks = 0; asks < 10; ++asks) {
+    quorum.Answer(kA, At(Nothing(), 1, 1));
+    if (quorum.NextAsks().empty()) break;
+    EXPECT_LT(asks, 5);
+  }
+  EXPECT_EQ(quorum.verdict(), Verdict::kLost);
+}
+
+TEST(ReadQuorum, WhatAFallbackKeepsFromBeforeTheCloseHadBeenDelivered) {
+  ReadQuorum quorum(kItem, 2, {.owners = {kA, kB}, .fallbacks = {kF}});
+  quorum.Start([](NodeId node) { return node == kA; });
+  quorum.Answer(kB, At(Nothing(), 3, 3));
+  quorum.Answer(kF, At(Whole(RecordWith({1})), 2, 0));
+  EXPECT_EQ(quorum.merged(), Record());
+}
+
 TEST(ReadQuorum, AnEqualDigestSettles) {
   const Record record = RecordWith({1});
   ReadQuorum quorum(kItem, 2, {.owners = {kA, kB, kC}});

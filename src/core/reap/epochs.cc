@@ -41,14 +41,22 @@ absl::StatusOr<PartitionEpochs> DecodeEpochs(BytesView bytes) {
   return PartitionEpochs{Epoch(current), Epoch(closed), rebuilding == 1};
 }
 
-Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other) {
+PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b) {
+  return {std::max(a.current, b.current), std::max(a.closed, b.closed)};
+}
+
+bool MustLearnAgain(const PartitionEpochs& own, const PartitionEpochs& other) {
+  return own.current < other.closed;
+}
+
+Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& others) {
   Lesson lesson{.epochs = own, .serves = true};
   // Rule SET_ASIDE_OLD_DISK.
   lesson.set_aside =
-      own.current < other.closed && !PlantedBugs::Has(PlantedBug::kOldDiskNotSetAside);
+      own.current < others.closed && !PlantedBugs::Has(PlantedBug::kOldDiskNotSetAside);
   lesson.epochs.rebuilding |= lesson.set_aside;
-  lesson.epochs.current = std::max(own.current, other.current);
-  lesson.epochs.closed = std::max(own.closed, other.closed);
+  lesson.epochs.current = std::max(own.current, others.current);
+  lesson.epochs.closed = std::max(own.closed, others.closed);
   return lesson;
 }
 

@@ -45,12 +45,19 @@ struct Lesson {
   // It may begin. Else it waits to be told again.
   bool serves = false;
 };
-// `other` are those of another owner.
-Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& other);
+// `others`: what the other owners say, together (Together).
+Lesson LearnAsOwner(const PartitionEpochs& own, const PartitionEpochs& others);
 // Of a member that is no owner. Its hints below `owner.closed` are to be dropped first: they had
 // been delivered, or nobody would have closed. One that is told of an epoch above what it noted may
 // have forgotten that it noted it, and what it reported: it waits for the next round.
 Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner);
+
+// The highest of what several owners say: one of them may have started itself, on an older disk,
+// and know no better yet.
+PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b);
+// Whether an owner that serves must be told again: others have closed what it has not even raised,
+// which happens in no round that it took part in. Its disk was older than whoever told it knew.
+bool MustLearnAgain(const PartitionEpochs& own, const PartitionEpochs& other);
 
 // The epoch of a new round: above all that any member has seen.
 Epoch EpochAbove(const std::vector<PartitionEpochs>& members);

@@ -58,6 +58,16 @@ TEST(EpochsTest, WhatIsToldNeverLowersAnything) {
   EXPECT_EQ(lesson.epochs, (PartitionEpochs{Epoch(9), Epoch(8), true}));
 }
 
+TEST(EpochsTest, TheHighestOfSeveralIsLearnt) {
+  const PartitionEpochs together = Together({Epoch(2), Epoch(1), true}, {Epoch(1), Epoch(2)});
+  EXPECT_EQ(together, (PartitionEpochs{Epoch(2), Epoch(2), false}));
+}
+
+TEST(EpochsTest, WhoIsBelowWhatOthersClosedMustLearnAgain) {
+  EXPECT_TRUE(MustLearnAgain({Epoch(1), Epoch(1)}, {Epoch(3), Epoch(2)}));
+  EXPECT_FALSE(MustLearnAgain({Epoch(2), Epoch(1)}, {Epoch(3), Epoch(2)}));
+}
+
 TEST(EpochsTest, AnotherMemberWaitsForTheRoundThatItHasNotNoted) {
   EXPECT_TRUE(LearnAsOther({Epoch(3), Epoch(3)}, {Epoch(3), Epoch(2)}).serves);
   const Lesson waits = LearnAsOther({Epoch(2), Epoch(2)}, {Epoch(4), Epoch(3)});
