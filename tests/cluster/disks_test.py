@@ -38,7 +38,8 @@ class Node:
                  "--listen-http", self.http, "--advertise-peer", self.peer,
                  "--advertise-client", self.client, "--members", self.members],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment({"ANNULUS_SECRET": "only-the-tests-know-it"}))
+                env=environment({"ANNULUS_SECRET": "only-the-tests-know-it",
+                                 "ANNULUS_REAP_INTERVAL": "0.5"}))
 
     def end(self, how=signal.SIGKILL):
         if self.process is None:
@@ -128,6 +129,33 @@ class Disks(unittest.TestCase):
         self.assertEqual(status["node_id"], node_id)
         self.assertTrue(any("was empty" in notice for notice in status["notices"]), status)
         self.check_all(node)
+
+    def test_a_deleted_key_goes_for_good_once_every_member_answers(self):
+        put = run("put", "--endpoints", self.nodes[0].client, "gone", "v")
+        self.assertEqual(put.returncode, 0, put.stderr)
+        away = self.nodes[2]
+        away.end()
+        deleted = run("del", "--endpoints", self.nodes[0].client, "gone",
+                      "--context", put.stdout.strip())
+        self.assertEqual(deleted.returncode, 0, deleted.stderr)
+        self.wait_for(lambda: any("node-3" in node.status()["reaping"]["blocked_by"]
+                                  for node in self.nodes[:2]), "node-3 is not named")
+        self.assertEqual(sum(node.metric("annulus_tombstones_reaped_total")
+                             for node in self.nodes[:2]), 0)
+
+        away.start()
+        away.wait_ready()
+        self.wait_for(lambda: all(node.metric("annulus_tombstones_reaped_total") == 1
+                                  for node in self.nodes), "the tombstone stays")
+        explained = run("explain", "--endpoints", away.client, "gone", "-o", "json")
+        holders = json.loads(explained.stdout)["holders"]
+        self.assertEqual([holder["answer"] for holder in holders], ["not found"] * NODES, holders)
+
+    def wait_for(self, condition, complaint):
+        deadline = time.monotonic() + READY_SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, complaint)
+            time.sleep(0.2)
 
     def test_a_copy_is_refused_while_the_original_lives(self):
         self.put_all()
