@@ -19,6 +19,7 @@ namespace annulus::sim {
 namespace {
 
 constexpr char kClusterName[] = "simulated";
+constexpr char kSecret[] = "a secret of the simulated cluster";
 constexpr Duration kClientLatencyMin = 100us;
 constexpr Duration kClientLatencySpread = 400us;
 // How long before a client that was refused asks again is its own affair; this is the refusal.
@@ -182,7 +183,8 @@ void SimProcess::EndWhenIdle(SimLoop* loop, Instant until, Duration down_for) {
 Cluster::Cluster(World* world, ClusterOptions options)
     : world_(world),
       options_(options),
-      net_(world, static_cast<uint16_t>(options.nodes + options.coordinators + 2)) {
+      net_(world, static_cast<uint16_t>(options.nodes + options.coordinators + 2)),
+      tokens_(*TokenKeys::Create({kSecret})) {
   for (int i = 1; i <= options.nodes; ++i) {
     processes_.emplace_back(
         new SimProcess(this, static_cast<uint16_t>(i), absl::StrCat("node-", i), true));
@@ -223,7 +225,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   }
   options.partitions = options_.partitions;
   options.replicas = options_.replicas;
-  options.secrets = {"a secret of the simulated cluster"};
+  options.secrets = {kSecret};
   options.silence_max = options_.silence_max;
   options.limits.siblings_max = options_.siblings_max;
   options.repair_interval = options_.repair_interval;
@@ -233,6 +235,12 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.admission.operations_max = options_.operations_max;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
   return options;
+}
+
+VersionVector Cluster::OpenContext(const Item& item, const Bytes& context) const {
+  absl::StatusOr<VersionVector> vector = tokens_.OpenContext(item, context);
+  ANNULUS_CHECK(vector.ok());
+  return *std::move(vector);
 }
 
 SimProcess* Cluster::Find(const std::string& name) {

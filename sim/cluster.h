@@ -147,6 +147,9 @@ class Cluster {
   void NoteClocks();
   Duration wall_error_max() const { return wall_error_max_; }
 
+  // What a context that some process has handed out covers. REQUIRES: it is one of the item.
+  VersionVector OpenContext(const Item& item, const Bytes& context) const;
+
   // Is told when a node is about to drop its copy of a partition, since its disk is too old.
   void set_on_set_aside(std::function<void(int node, PartitionId)> told) {
     on_set_aside_ = std::move(told);
@@ -170,6 +173,7 @@ class Cluster {
   std::unique_ptr<SimProcess> stranger_;  // Null until it is asked for.
   uint64_t last_call_ = 0;
   Duration wall_error_max_{0};
+  TokenKeys tokens_;
   std::function<void(int, PartitionId)> on_set_aside_ = [](int, PartitionId) {};
 };
 

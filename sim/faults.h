@@ -11,6 +11,7 @@
 #include "sim/cluster.h"
 #include "sim/cuts.h"
 #include "sim/fault_kind.h"
+#include "sim/lost_copies.h"
 
 namespace annulus::sim {
 
@@ -23,7 +24,7 @@ struct FaultOptions {
   // behind it; and no weather. This is what promise 5 speaks of.
   bool one_at_a_time = false;
   // Is told of writes whose only copies go with a disk, or with a value on it.
-  std::function<void(const std::vector<RequestId>&)> on_copies_lost = [](const auto&) {};
+  std::function<void(const LostCopies&)> on_copies_lost = [](const auto&) {};
 };
 
 // Which faults a run meets, and when: drawn from the seed, one episode after the other and some at

@@ -147,6 +147,15 @@ void History::NoteCopiesLost(WriteId id) {
   }
 }
 
+void History::NoteKnowledgeLost(const Item& item, const VersionVector& here,
+                                const VersionVector& elsewhere) {
+  for (const WriteOp& write : writes_) {
+    if (write.id == 0 || write.outcome != Outcome::kApplied || write.copies_lost) continue;
+    if (keys_[write.key].item != item || write.known.empty()) continue;
+    if (here.Covers(write.known) && !elsewhere.Covers(write.known)) NoteCopiesLost(write.id);
+  }
+}
+
 size_t History::operations() const {
   size_t count = writes_.size() - 1 + scans_;
   for (const ReadOp& read : reads_) count += !read.of_scan && read.client != 0;

@@ -47,6 +47,8 @@ struct WriteOp {
   // The error of an attempt that promise 5 says cannot fail; empty where there was none.
   std::string unserved;
 
+  // What the answer's context covers: what its own did, and the write.
+  VersionVector known;
   // A disk was lost that held the only copy.
   bool copies_lost = false;
 
@@ -139,6 +141,9 @@ class History {
 
   // 0 is nobody's. A counter's value has the elements of all that it replaced: they go with it.
   void NoteCopiesLost(WriteId id);
+  // Acknowledged writes of the item that `here` covers and `elsewhere` does not.
+  void NoteKnowledgeLost(const Item& item, const VersionVector& here,
+                         const VersionVector& elsewhere);
 
   // Attempts that promise 5 spoke of.
   void NotePromised() { ++promised_; }

@@ -34,19 +34,10 @@ void AddAll(const Entries& entries_of, RecordsByKey* records) {
   }
 }
 
-bool Covered(const std::vector<Record>& records, Dot dot) {
-  for (const Record& record : records) {
-    if (record.vector.Covers(dot)) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
-std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
-                                    const std::optional<SimDisk::Place>& place,
-                                    const SimDisk::Image* image,
-                                    std::optional<PartitionId> partition) {
+LostCopies OnlyCopiesOf(Cluster* cluster, int node, const std::optional<SimDisk::Place>& place,
+                        const SimDisk::Image* image, std::optional<PartitionId> partition) {
   RecordsByKey here, elsewhere;
   for (int i = 1; i <= cluster->nodes(); ++i) {
     const SimDisk& disk = cluster->Node(i).disk();
@@ -66,16 +57,23 @@ std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
         },
         &elsewhere);
   }
-  std::vector<RequestId> only;
+  LostCopies lost;
   for (const auto& [key, records] : here) {
     if (partition.has_value() && LeafOf(key).partition != *partition) continue;
+    LostCopies::Part part;
+    for (const Record& record : elsewhere[key]) part.elsewhere.Merge(record.vector);
     for (const Record& record : records) {
+      part.here.Merge(record.vector);
       for (const Sibling& sibling : record.siblings) {
-        if (!Covered(elsewhere[key], sibling.dot)) only.push_back(sibling.request_id);
+        if (!part.elsewhere.Covers(sibling.dot)) lost.standing.push_back(sibling.request_id);
       }
     }
+    absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key);
+    if (!parsed.ok() || part.elsewhere.Covers(part.here)) continue;
+    part.item = std::move(parsed->item);
+    lost.parts.push_back(std::move(part));
   }
-  return only;
+  return lost;
 }
 
 }  // namespace annulus::sim

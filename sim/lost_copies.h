@@ -8,17 +8,28 @@
 
 namespace annulus::sim {
 
-// The writes of which this node's disk holds the only copies, by their request ids: those that are
-// lost with it, or (where a place is given) with the value there. A copy is a record, or a hint,
-// whose vector covers the write: then it has the write, or knows that it was replaced. `image`: the
-// old copy that takes the disk's place, where one does.
-//
-// Where a partition is given, only what lies in that.
+// The writes of which a disk holds the only copies. A copy is a record, or a hint, whose vector
+// covers the write: then it has the write, or knows that it was replaced.
+struct LostCopies {
+  std::vector<RequestId> standing;  // Those that nothing has replaced.
+  // Of each item, what the disk knows and what all others know together: a write that only the
+  // first covers is lost although another one had replaced it, since that it replaced others is
+  // lost.
+  struct Part {
+    Item item;
+    VersionVector here;
+    VersionVector elsewhere;
+  };
+  std::vector<Part> parts;
+};
+
+// What is lost with this node's disk, or (where a place is given) with the value there, or (where a
+// partition is) with what lies in that. `image`: the old copy that takes the disk's place, where
+// one does.
 //
 // Promise 1 excludes these writes, and the checker counts what it forgives for it.
-std::vector<RequestId> OnlyCopiesOf(Cluster* cluster, int node,
-                                    const std::optional<SimDisk::Place>& place,
-                                    const SimDisk::Image* image,
-                                    std::optional<PartitionId> partition = std::nullopt);
+LostCopies OnlyCopiesOf(Cluster* cluster, int node, const std::optional<SimDisk::Place>& place,
+                        const SimDisk::Image* image,
+                        std::optional<PartitionId> partition = std::nullopt);
 
 }  // namespace annulus::sim

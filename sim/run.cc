@@ -76,6 +76,13 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   return cluster;
 }
 
+void Note(const LostCopies& lost, History* history) {
+  for (const RequestId& id : lost.standing) history->NoteCopiesLost(History::WriteOf(id));
+  for (const LostCopies::Part& part : lost.parts) {
+    history->NoteKnowledgeLost(part.item, part.here, part.elsewhere);
+  }
+}
+
 // What the nodes themselves have counted.
 std::array<uint64_t, kSights> SightsOf(Cluster* cluster) {
   std::array<uint64_t, kSights> sights{};
@@ -170,18 +177,13 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
                              seed, shape.nodes, shape.coordinators, shape.replicas,
                              shape.partitions, shape.sync ? "" : ", sync off",
                              one_at_a_time ? ", one fault at a time" : ""));
-  Faults faults(&cluster, {.without = options.without,
-                           .only_episodes = options.only_episodes,
-                           .one_at_a_time = one_at_a_time,
-                           .on_copies_lost = [&](const std::vector<RequestId>& writes) {
-                             for (const RequestId& id : writes) {
-                               history.NoteCopiesLost(History::WriteOf(id));
-                             }
-                           }});
+  Faults faults(&cluster,
+                {.without = options.without,
+                 .only_episodes = options.only_episodes,
+                 .one_at_a_time = one_at_a_time,
+                 .on_copies_lost = [&](const LostCopies& lost) { Note(lost, &history); }});
   cluster.set_on_set_aside([&](int node, PartitionId partition) {
-    for (const RequestId& id : OnlyCopiesOf(&cluster, node, std::nullopt, nullptr, partition)) {
-      history.NoteCopiesLost(History::WriteOf(id));
-    }
+    Note(OnlyCopiesOf(&cluster, node, std::nullopt, nullptr, partition), &history);
   });
   Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
   // Some clusters meet their first faults while they form.

@@ -388,6 +388,7 @@ Task<void> Workload::Write(ClientState* client, uint32_t key, WriteOp::Kind kind
       write.primaries = answer->acks.primaries;
       write.code = absl::StatusCode::kOk;
       write.error.clear();
+      write.known = cluster_->OpenContext(history_->keys()[key].item, answer->context);
       Held& now_held = client->held[key];
       now_held.context = answer->context;
       if (kind == WriteOp::Kind::kPut) {
