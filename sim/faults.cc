@@ -118,7 +118,10 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
   }
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
-    if (options_.one_at_a_time && TraitsOf(of).of_many) weights_[kind] = 0;
+    // Damage goes unseen, and an old copy is made, while other faults come and go.
+    const bool lasts =
+        TraitsOf(of).of_many || of == FaultKind::kBitFlip || of == FaultKind::kOldDisk;
+    if (options_.one_at_a_time && lasts) weights_[kind] = 0;
   }
   calm_ = Between(&random_, 200ms, 2500ms);
   // Where two owners are all there are, a quorum is both, and every fault costs it.

@@ -2,7 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/ring/ring.h"
-#include "node/ask.h"
 #include "node/exchange.h"
 
 namespace annulus {
@@ -32,25 +31,12 @@ Task<void> Rebuilder::Run() {
 
 Task<bool> Rebuilder::RebuildOne(PartitionId partition) {
   const uint64_t damages = damages_[partition];
-  std::vector<Question> questions;
-  std::vector<NodeId> asked;
-  for (NodeId owner : node_->layout->Owners(partition)) {
-    if (owner == node_->id) continue;
-    EpochsRequest request{{partition}, {node_->epochs->Of(partition)}};
-    questions.push_back({owner, std::move(request)});
-    asked.push_back(owner);
-  }
-  const std::vector<absl::StatusOr<EpochsReply>> replies =
-      co_await AskAll<EpochsReply>(node_, std::move(questions));
-  std::vector<NodeId> whole;
-  bool all_answered = true;
-  for (size_t i = 0; i < replies.size(); ++i) {
-    const bool told = replies[i].ok() && replies[i]->epochs.size() == 1;
-    all_answered &= told;
-    if (told && !replies[i]->epochs[0].rebuilding) whole.push_back(asked[i]);
-  }
-  const bool merged = co_await RunExchange(node_, partition, std::move(whole));
-  if (!merged || !all_answered || damages_[partition] != damages) co_return false;
+  // Those that rebuild it themselves are merged too: one that dropped a damaged record has all
+  // others.
+  std::vector<NodeId> others = node_->layout->Owners(partition);
+  std::erase(others, node_->id);
+  const bool merged = co_await RunExchange(node_, partition, std::move(others));
+  if (!merged || damages_[partition] != damages) co_return false;
   absl::Status ended = co_await node_->epochs->SetRebuilding(partition, false);
   co_return ended.ok();
 }

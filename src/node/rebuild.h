@@ -12,9 +12,9 @@ namespace annulus {
 // Makes copies whole again that may lack something: those of a partition that this node rebuilds
 // (core/reap PartitionEpochs::rebuilding), and single records whose bytes turn out to be damaged.
 //
-// A rebuild ends when everything is merged that the partition's other owners hold, but for those
-// that rebuild it themselves (DESIGN section 8). Until then the node takes writes, and its answers
-// count for no read.
+// A rebuild ends when everything is merged that the partition's other owners hold, each of which
+// has to answer; also those that rebuild it themselves, which may hold what nobody else does. Until
+// then the node takes writes, and its answers count for no read.
 class Rebuilder {
  public:
   // REQUIRES: the node stores.
