@@ -140,7 +140,8 @@ Task<void> LearnFrom(NodeContext* node, const HeardByPartition& heard, bool some
   }
 }
 
-// Whoever waits for a while is one that was told to: only a round ends that.
+// Returns once everything is served. Whoever waits for long owns nothing of the partition and was
+// told of an epoch that it has not noted: only a round ends that, so it asks for one.
 Task<void> LearnAll(NodeContext* node) {
   const Instant begun = node->Now();
   Duration again = kAgainMin;
