@@ -8,6 +8,7 @@
 #include "core/ring/ring.h"
 #include "core/version/stored.h"
 #include "gtest/gtest.h"
+#include "node/epochs.h"
 #include "sim/cluster.h"
 
 namespace annulus::sim {
@@ -38,6 +39,11 @@ class ReapTest : public testing::TestWithParam<uint64_t> {
       copies += Disk(i).Peek(ColumnFamily::kData, key).has_value();
     }
     return copies;
+  }
+  PartitionEpochs EpochsOf(int node) {
+    const Bytes key = EpochsKey(LeafOf(DataKey(Client::ItemOf("k"), partitions_)).partition);
+    const std::optional<Bytes> bytes = Disk(node).Peek(ColumnFamily::kMeta, key);
+    return bytes.has_value() ? *DecodeEpochs(*bytes) : PartitionEpochs();
   }
   bool RunUntilReaped(Duration limit = 60s) {
     return world_->RunUntil([&] { return Copies() == 0; }, limit);
@@ -166,6 +172,31 @@ TEST_P(ReapTest, ANodeServesNothingBeforeOthersHaveToldItWhereThingsStand) {
   Restart(2);
   EXPECT_TRUE(world_->RunUntil([&] { return cluster_->Node(1).ready(); }, 5s));
   EXPECT_EQ(At(1).Strict().Values("k"), "v");
+}
+
+// Else a message of a lost disk's last life could pass for one of the new round.
+TEST_P(ReapTest, NoEpochBeginsAgainWhateverDiskIsLost) {
+  Form({.nodes = 5, .reap_interval = 300ms});
+  // The driver is the first owner. One owner cannot raise: every round fails at its first step.
+  const int driver = owners_[0], raises = owners_[1], full = owners_[2];
+  Disk(full).set_conditions({.full = true});
+  Client client = At(driver);
+  const absl::StatusOr<WriteAnswer> put = client.Put("k", "v");
+  ASSERT_TRUE(put.ok());
+  ASSERT_TRUE(client.Delete("k", put->context).ok());
+  world_->RunFor(5s);
+  const Epoch raised = EpochsOf(raises).current;
+  EXPECT_GT(raised, kFirstEpoch);
+  // It raises itself last, so that no stamp is known to one disk alone.
+  EXPECT_EQ(EpochsOf(driver).current, kFirstEpoch);
+  EXPECT_GE(EpochsOf(driver).reserved, raised);
+
+  cluster_->Node(raises).Crash();
+  Disk(raises).Wipe();
+  Restart(raises);
+  Disk(full).set_conditions({});
+  ASSERT_TRUE(RunUntilReaped());
+  for (const int owner : owners_) EXPECT_GT(EpochsOf(owner).closed, raised) << owner;
 }
 
 }  // namespace

@@ -14,13 +14,13 @@ namespace {
 constexpr char kPrefix[] = "epoch/";
 constexpr char kPrefixEnd[] = "epoch0";  // '0' follows '/'.
 
-Bytes KeyOf(PartitionId partition) {
+}  // namespace
+
+Bytes EpochsKey(PartitionId partition) {
   Bytes key = kPrefix;
   PutBigEndian16(&key, static_cast<uint16_t>(partition.value()));
   return key;
 }
-
-}  // namespace
 
 Epochs::Epochs(Env env, uint32_t partitions) : env_(env), slots_(partitions) {}
 
@@ -65,6 +65,16 @@ absl::Status Epochs::CheckStamp(PartitionId partition, Epoch stamp) const {
           absl::StrCat("what was sent was read in epoch ", stamp.value(), "; partition ",
                        partition.value(), " has closed all below ", Of(partition).closed.value())),
       {.reason = kReasonStaleStamp, .outcome = Outcome::kNotApplied});
+}
+
+Task<absl::Status> Epochs::Reserve(PartitionId partition, Epoch epoch) {
+  Slot& slot = slots_[partition.value()];
+  slot.written.reserved = std::max(slot.written.reserved, epoch);
+  // At once: a round whose reservation fails is not repeated under the same epoch either.
+  slot.now.reserved = slot.written.reserved;
+  StorageBatch alone;
+  absl::Status written = co_await Write(partition, std::move(alone));
+  co_return written;
 }
 
 // Rule OWNERS_STILL_ACCEPT: what is closed stays as it is.
@@ -115,6 +125,7 @@ Task<absl::Status> Epochs::SetRebuilding(PartitionId partition, bool rebuilding)
 Task<absl::Status> Epochs::Learn(PartitionId partition, PartitionEpochs epochs,
                                  StorageBatch batch) {
   Slot& slot = slots_[partition.value()];
+  epochs.reserved = std::max(epochs.reserved, slot.written.reserved);
   if (slot.written == epochs && slot.now == epochs && batch.empty()) co_return absl::OkStatus();
   slot.written = epochs;
   absl::Status written = co_await Write(partition, std::move(batch));
@@ -124,7 +135,7 @@ Task<absl::Status> Epochs::Learn(PartitionId partition, PartitionEpochs epochs,
 
 Task<absl::Status> Epochs::Write(PartitionId partition, StorageBatch batch) {
   batch.push_back(
-      {ColumnFamily::kMeta, KeyOf(partition), Encode(slots_[partition.value()].written)});
+      {ColumnFamily::kMeta, EpochsKey(partition), Encode(slots_[partition.value()].written)});
   absl::Status status = co_await Await<absl::Status>(
       [&](auto done) { env_.storage->Commit(std::move(batch), std::move(done)); });
   co_return status;

@@ -11,6 +11,9 @@
 
 namespace annulus {
 
+// Where a partition's epochs lie in the meta column family.
+Bytes EpochsKey(PartitionId partition);
+
 // Where this node stands in each partition (core/reap), kept durably; and whether it has been told
 // the epochs since its start, before which it serves nothing of the partition.
 //
@@ -25,6 +28,10 @@ class Epochs {
   // What reads are stamped with, and what is accepted, now.
   const PartitionEpochs& Of(PartitionId partition) const { return slots_[partition.value()].now; }
 
+  // What changes from now on is not older than this epoch: the present one, or the one to which it
+  // is about to be raised, whose write such a change may come behind.
+  Epoch ChangesIn(PartitionId partition) const { return slots_[partition.value()].written.current; }
+
   bool Serves(PartitionId partition) const { return slots_[partition.value()].told; }
   void Serve(PartitionId partition) { slots_[partition.value()].told = true; }
   // Until it is told again. What waits for a record's latch is refused too.
@@ -36,6 +43,8 @@ class Epochs {
 
   // Each is durable when it returns OK. Epochs only rise.
 
+  // A driver's.
+  Task<absl::Status> Reserve(PartitionId partition, Epoch epoch);
   // An owner's. Stamps rise once it is durable.
   Task<absl::Status> Raise(PartitionId partition, Epoch epoch);
   // Lower stamps are refused from the call on, so that nothing of a lower stamp is written behind

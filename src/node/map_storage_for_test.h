@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -12,7 +13,8 @@
 
 namespace annulus {
 
-// A store in memory. Commits succeed at once, unless `fails` says how they end.
+// A store in memory. Commits succeed at once, unless `fails` says how they end, or `holds` keeps
+// them until LetGo.
 class MapStorage : public Storage {
  public:
   using Key = std::pair<ColumnFamily, Bytes>;
@@ -22,6 +24,10 @@ class MapStorage : public Storage {
     done(found == entries.end() ? std::nullopt : std::optional<Bytes>(found->second));
   }
   void Commit(StorageBatch batch, CommitDone done) override {
+    if (holds) {
+      held.emplace_back(std::move(batch), std::move(done));
+      return;
+    }
     if (fails.ok()) Apply(std::move(batch));
     done(fails);
   }
@@ -60,6 +66,14 @@ class MapStorage : public Storage {
     }
   }
 
+  // The first of those that are held.
+  void LetGo() {
+    auto [batch, done] = std::move(held.front());
+    held.pop_front();
+    Apply(std::move(batch));
+    done(absl::OkStatus());
+  }
+
   size_t CountOf(ColumnFamily family, const KeyRange& range) const {
     size_t count = 0;
     for (auto it = entries.lower_bound({family, range.begin}); it != entries.end(); ++it) {
@@ -71,6 +85,8 @@ class MapStorage : public Storage {
 
   std::map<Key, Bytes> entries;
   absl::Status fails;
+  bool holds = false;
+  std::deque<std::pair<StorageBatch, CommitDone>> held;
 };
 
 class FixedClock : public Clock {

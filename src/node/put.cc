@@ -10,6 +10,7 @@
 #include "node/get.h"
 #include "node/trace.h"
 #include "task/mailbox.h"
+#include "task/sleep.h"
 
 namespace annulus {
 namespace {
@@ -18,6 +19,9 @@ absl::Status Failed(absl::Status status, std::string reason, Outcome outcome, Ac
   return WithDetails(std::move(status),
                      {.reason = std::move(reason), .outcome = outcome, .acks = acks});
 }
+
+// How long to wait for one's own sync before another look at what it has written.
+constexpr Duration kOwnSyncWait = 5ms;
 
 // What the peers, or the own disk, said to a write that this node minted.
 struct Ack {
@@ -60,6 +64,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
               Replica::Minted minted, Instant deadline, Mailbox<Ack>::Sender acks, Trace* trace)
       : node_(node),
         item_(request.item),
+        dot_(minted.result.dot),
         record_(std::move(minted.record)),
         stamp_(minted.stamp),
         deadline_(deadline),
@@ -191,12 +196,20 @@ class Replication : public std::enable_shared_from_this<Replication> {
   }
 
   // Reads what this node holds of the item now, with its stamp, before `then` runs. Rule
-  // READ_AGAIN: to send the old record under a new stamp would defeat the stamps.
+  // READ_AGAIN: to send the old record under a new stamp would defeat the stamps. What is read need
+  // not have the write yet, while this node's own sync runs; sent like that, a yes to it would
+  // count for a write that its sender does not have.
   static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
-    absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
-    if (copy.ok() && copy->record.has_value()) {
-      self->record_ = Encode(*copy->record);
-      self->stamp_ = copy->stamp;
+    while (!self->over_) {
+      absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
+      if (copy.ok() && copy->record.has_value() &&
+          (copy->record->vector.Covers(self->dot_) ||
+           PlantedBugs::Has(PlantedBug::kReadAgainTooEarly))) {
+        self->record_ = Encode(*copy->record);
+        self->stamp_ = copy->stamp;
+        break;
+      }
+      co_await Sleep(self->node_->env.loop, kOwnSyncWait);
     }
     then();
   }
@@ -209,6 +222,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   NodeContext* node_;
   Item item_;
+  Dot dot_;
   Bytes record_;
   Epoch stamp_;
   Instant deadline_;

@@ -167,6 +167,11 @@ Task<bool> Reaper::Gather(Round* round) {
 Task<bool> Reaper::RunSteps(Round* round, std::vector<KeyDigest> keys) {
   using Said = std::optional<std::vector<ReapReply>>;
   std::vector<KeyDigest> none;
+  absl::Status reserved = co_await node_->epochs->Reserve(round->partition, round->epoch);
+  if (!reserved.ok()) {
+    Block(round->partition, node_->id);
+    co_return false;
+  }
   Said said = co_await AskStep(round, ReapStep::kRaise, none);
   if (!said.has_value()) co_return false;
   // Rule RAISE_BEFORE_NOTE.
@@ -254,19 +259,23 @@ Task<std::optional<std::vector<ReapReply>>> Reaper::AskStep(Round* round, ReapSt
   std::vector<ReapReply> said;
   size_t next = 0;
   for (NodeId member : members) {
-    absl::StatusOr<ReapReply> reply = absl::UnavailableError("");
-    if (member == node_->id) {
-      ReapRequest own = request_to(member);
-      reply = co_await Answer(std::move(own));
-    } else {
-      reply = std::move(replies[next++]);
-    }
+    if (member == node_->id) continue;
+    absl::StatusOr<ReapReply> reply = std::move(replies[next++]);
     if (!reply.ok() || reply->yes.size() != answers) {
       Block(round->partition, member);
       co_return std::nullopt;
     }
     said.push_back(*std::move(reply));
   }
+  if (said.size() == members.size()) co_return said;
+  // Itself last, once all others have: core/reap says of a raise why.
+  ReapRequest own = request_to(node_->id);
+  absl::StatusOr<ReapReply> reply = co_await Answer(std::move(own));
+  if (!reply.ok() || reply->yes.size() != answers) {
+    Block(round->partition, node_->id);
+    co_return std::nullopt;
+  }
+  said.push_back(*std::move(reply));
   co_return said;
 }
 

@@ -510,7 +510,7 @@ absl::Status Replica::RunStep(Change* change, StoredRecord* stored, const Latch&
   } else if (std::holds_alternative<Change::Unmark>(change->what)) {
     if (!stored->marked) return absl::OkStatus();
     stored->marked = false;
-    stored->epoch = epochs.current;
+    stored->epoch = epochs_->ChangesIn(latch.partition);
     *changed = true;
   } else if (const auto* reap = std::get_if<Change::Reap>(&change->what)) {
     // Rule MARK_BEFORE_DELETE.
@@ -533,7 +533,7 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
   // An own copy was changed, or sent what it has by somebody who has not marked it. Rule
   // CHANGE_UNMARKS.
   const auto touch = [&] {
-    held->stored.epoch = current;
+    held->stored.epoch = epochs_->ChangesIn(latch.partition);
     if (!PlantedBugs::Has(PlantedBug::kChangeKeepsMark)) held->stored.marked = false;
     changed = true;
   };

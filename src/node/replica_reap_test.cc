@@ -69,6 +69,20 @@ TEST_F(ReplicaReapTest, OnlyWhatIsUnchangedSinceTheRaiseIsMarked) {
   EXPECT_EQ(Mark(Epoch(3)), absl::OkStatus());
 }
 
+// Else a read between the two would send what the change replaces, under the round's own stamp.
+TEST_F(ReplicaReapTest, WhatChangesWhileARaiseIsOnItsWayIsNotOlderThanTheRound) {
+  at_.storage.holds = true;
+  EXPECT_TRUE(absl::IsUnknown(at_.Run(at_.epochs.Raise(kPartition, Epoch(2)))));
+  EXPECT_TRUE(absl::IsUnknown(Merge(Deleted())));
+  at_.storage.LetGo();  // The raise.
+  EXPECT_EQ(at_.epochs.Of(kPartition).current, Epoch(2));
+  at_.storage.LetGo();  // The change.
+  at_.loop.Run();
+  EXPECT_EQ(Stored().record, Deleted());
+  EXPECT_EQ(Stored().epoch, Epoch(2));
+  EXPECT_FALSE(*at_.Run(at_.replica.IsEligible(kKey, DigestOf(kItem, Deleted()))));
+}
+
 TEST_F(ReplicaReapTest, NothingIsMarkedBeforeLowerStampsAreRefusedNorInAnotherRound) {
   ASSERT_EQ(Merge(Deleted()), absl::OkStatus());
   ASSERT_EQ(at_.Run(at_.epochs.Raise(kPartition, Epoch(2))), absl::OkStatus());

@@ -77,6 +77,7 @@ void EncodeEpochs(const std::vector<PartitionEpochs>& epochs,
     to->set_current(from.current.value());
     to->set_closed(from.closed.value());
     to->set_rebuilding(from.rebuilding);
+    to->set_reserved(from.reserved.value());
   }
 }
 
@@ -85,7 +86,8 @@ std::vector<PartitionEpochs> DecodeEpochs(
   std::vector<PartitionEpochs> epochs;
   epochs.reserve(from.size());
   for (const pb::PartitionEpochs& one : from) {
-    epochs.push_back({Epoch(one.current()), Epoch(one.closed()), one.rebuilding()});
+    epochs.push_back(
+        {Epoch(one.current()), Epoch(one.closed()), one.rebuilding(), Epoch(one.reserved())});
   }
   return epochs;
 }

@@ -8,7 +8,8 @@
 namespace annulus {
 namespace {
 
-constexpr uint8_t kFormat = 1;
+// Format 1 has nothing reserved.
+constexpr uint8_t kFormat = 2;
 
 }  // namespace
 
@@ -23,6 +24,7 @@ Bytes Encode(const PartitionEpochs& epochs) {
   PutVarint(&bytes, epochs.current.value());
   PutVarint(&bytes, epochs.closed.value());
   bytes.push_back(static_cast<char>(epochs.rebuilding));
+  PutVarint(&bytes, epochs.reserved.value());
   AppendChecksum(&bytes);
   return bytes;
 }
@@ -33,12 +35,14 @@ absl::StatusOr<PartitionEpochs> DecodeEpochs(BytesView bytes) {
   if (!body.has_value()) return damaged;
   ByteReader reader(*body);
   uint8_t format, rebuilding;
-  uint64_t current, closed;
-  if (!reader.Byte(&format) || format != kFormat || !reader.Varint(&current) ||
-      !reader.Varint(&closed) || !reader.Byte(&rebuilding) || rebuilding > 1 || !reader.done()) {
+  uint64_t current, closed, reserved;
+  if (!reader.Byte(&format) || format == 0 || format > kFormat || !reader.Varint(&current) ||
+      !reader.Varint(&closed) || !reader.Byte(&rebuilding) || rebuilding > 1) {
     return damaged;
   }
-  return PartitionEpochs{Epoch(current), Epoch(closed), rebuilding == 1};
+  reserved = current;
+  if ((format > 1 && !reader.Varint(&reserved)) || !reader.done()) return damaged;
+  return PartitionEpochs{Epoch(current), Epoch(closed), rebuilding == 1, Epoch(reserved)};
 }
 
 PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b) {
@@ -70,7 +74,9 @@ Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner) {
 
 Epoch EpochAbove(const std::vector<PartitionEpochs>& members) {
   Epoch highest = kFirstEpoch;
-  for (const PartitionEpochs& epochs : members) highest = std::max(highest, epochs.current);
+  for (const PartitionEpochs& epochs : members) {
+    highest = std::max({highest, epochs.current, epochs.reserved});
+  }
   return Epoch(highest.value() + 1);
 }
 

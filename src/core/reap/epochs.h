@@ -25,6 +25,11 @@ struct PartitionEpochs {
   // The copy may lack anything (its disk was wiped, restored, set aside, or damaged): it takes
   // writes, and counts for no read, until it has merged what the other owners hold.
   bool rebuilding = false;
+  // Of a driver: the highest epoch to which it was about to raise others. It knows of it before any
+  // of them does, and raises itself last, so that whatever a stamp says is known to two disks:
+  // where one is lost, no epoch begins again. (A stamp of the lost one may still be under way, and
+  // would be taken for one of the new round.) docs/models has no epoch twice, and so no such rule.
+  Epoch reserved = kFirstEpoch;
 
   bool Accepts(Epoch stamp) const;
 
@@ -59,7 +64,7 @@ PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b);
 // which happens in no round that it took part in. Its disk was older than whoever told it knew.
 bool MustLearnAgain(const PartitionEpochs& own, const PartitionEpochs& other);
 
-// The epoch of a new round: above all that any member has seen.
+// The epoch of a new round: above all that any member has seen, or reserved.
 Epoch EpochAbove(const std::vector<PartitionEpochs>& members);
 
 }  // namespace annulus

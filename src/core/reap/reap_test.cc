@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/checksum.h"
 #include "core/reap/dead.h"
 #include "core/reap/epochs.h"
 
@@ -78,6 +79,13 @@ TEST(EpochsTest, AnotherMemberWaitsForTheRoundThatItHasNotNoted) {
 
 TEST(EpochsTest, ARoundIsAboveAllMembers) {
   EXPECT_EQ(EpochAbove({{Epoch(3)}, {Epoch(9)}, {Epoch(1)}}), Epoch(10));
+  EXPECT_EQ(EpochAbove({{Epoch(3)}, {.current = Epoch(1), .reserved = Epoch(9)}}), Epoch(10));
+}
+
+TEST(EpochsTest, OfTheFirstFormatNothingIsReservedButWhatIsCurrent) {
+  Bytes first = {1, 7, 5, 1};  // Format, current, closed, rebuilding.
+  AppendChecksum(&first);
+  EXPECT_EQ(*DecodeEpochs(first), (PartitionEpochs{Epoch(7), Epoch(5), true, Epoch(7)}));
 }
 
 TEST(DeadTest, IsWhatHasNothingButTombstones) {
