@@ -272,11 +272,16 @@ bool Cluster::WaitReady(Duration limit) {
   return true;
 }
 
-const Layout& Cluster::SomeLayout() const {
+const Layout* Cluster::AnyLayout() const {
   const Layout* layout = nullptr;
   for (const std::unique_ptr<SimProcess>& process : processes_) {
     if (process->ready()) layout = process->node()->layout();
   }
+  return layout;
+}
+
+const Layout& Cluster::SomeLayout() const {
+  const Layout* layout = AnyLayout();
   ANNULUS_CHECK(layout != nullptr);
   return *layout;
 }
@@ -348,6 +353,32 @@ uint64_t HashOf(const absl::StatusOr<Answer>& answer) {
          static_cast<uint64_t>(details.outcome);
 }
 
+// What the watcher is told of each.
+struct Watch {
+  ClientWatcher* watcher;
+  uint16_t process;
+  Item item;  // Of a write or get.
+  Instant asked;
+
+  void Begin(const GetRequest&) const {
+    if (watcher != nullptr) watcher->OnGet(process, item);
+  }
+  void End(const absl::StatusOr<GetAnswer>& answer) const {
+    if (watcher != nullptr) watcher->OnGot(process, item, answer);
+  }
+  void End(const absl::StatusOr<WriteAnswer>& answer) const {
+    if (watcher != nullptr) watcher->OnWritten(item, answer, asked);
+  }
+  template <class Request>
+  void Begin(const Request&) const {}
+  template <class Answer>
+  void End(const Answer&) const {}
+};
+
+Item ItemOf(const WriteRequest& request) { return request.item; }
+Item ItemOf(const GetRequest& request) { return request.item; }
+Item ItemOf(const ScanRequest&) { return {}; }
+
 template <class Request, class Answer>
 Task<void> ServeOne(Node* node, Request request, Instant deadline,
                     absl::AnyInvocable<void(absl::StatusOr<Answer>)> done) {
@@ -370,9 +401,11 @@ Task<absl::StatusOr<Answer>> ClientLine::Run(int number, Request request, Durati
 
   const uint64_t call = ++cluster_->last_call_;
   Mailbox<absl::StatusOr<Answer>> answers(world->loop());
+  const Watch watch{cluster_->watcher_, process->index_, ItemOf(request), world->now()};
   auto deliver = [world, to = answers.sender(), back = Latency(),
-                  lost = answer_loss_ > 0 && random_.Chance(answer_loss_),
-                  call](absl::StatusOr<Answer> answer) {
+                  lost = answer_loss_ > 0 && random_.Chance(answer_loss_), call,
+                  watch](absl::StatusOr<Answer> answer) {
+    watch.End(answer);
     if (lost) return;
     world->After(world->loop(), back, [world, to, call, answer = std::move(answer)]() mutable {
       world->Trace(TraceKind::kClientAnswer, call, 0, HashOf(answer));
@@ -385,7 +418,8 @@ Task<absl::StatusOr<Answer>> ClientLine::Run(int number, Request request, Durati
   const int incarnation = process->crashes_;
   world->After(
       process->loop_, Latency(),
-      [world, process, deadline, call, deliver, request = std::move(request)]() mutable {
+      [world, process, deadline, call, deliver, watch, request = std::move(request)]() mutable {
+        watch.Begin(request);
         world->Trace(TraceKind::kClientCall, call, process->index_, HashOf(request));
         if (process->node_ == nullptr) {
           deliver(ClientError(absl::UnavailableError("the process is starting"), "NOT_SENT",

@@ -20,6 +20,18 @@ namespace annulus::sim {
 
 class Cluster;
 
+// Sees what processes are asked and what they answer, at the processes.
+class ClientWatcher {
+ public:
+  virtual ~ClientWatcher() = default;
+  virtual void OnGet(uint16_t process, const Item& item) = 0;
+  virtual void OnGot(uint16_t process, const Item& item,
+                     const absl::StatusOr<GetAnswer>& answer) = 0;
+  // It was asked then.
+  virtual void OnWritten(const Item& item, const absl::StatusOr<WriteAnswer>& answer,
+                         Instant asked) = 0;
+};
+
 struct ClusterOptions {
   int nodes = 3;
   int coordinators = 0;
@@ -155,6 +167,12 @@ class Cluster {
     on_set_aside_ = std::move(told);
   }
 
+  // Null: nobody.
+  void set_watcher(ClientWatcher* watcher) { watcher_ = watcher; }
+
+  // Of some process that is ready; null where none is.
+  const Layout* AnyLayout() const;
+
   World& world() { return *world_; }
   SimNet& net() { return net_; }
   const ClusterOptions& options() const { return options_; }
@@ -175,6 +193,7 @@ class Cluster {
   Duration wall_error_max_{0};
   TokenKeys tokens_;
   std::function<void(int, PartitionId)> on_set_aside_ = [](int, PartitionId) {};
+  ClientWatcher* watcher_ = nullptr;
 };
 
 // How clients reach a process: 0.1-0.5 ms each way, and now and then an answer that is lost. A

@@ -19,6 +19,9 @@ constexpr int kBusyTries = 3000;
 constexpr double kCrashWhenBusyChance = 0.75;
 constexpr double kMachineCrashChance = 0.3;
 constexpr double kCrashWhileCutOffChance = 0.8;
+constexpr double kHealOneByOneChance = 0.5;
+constexpr double kBackLinkByLinkChance = 0.4;
+constexpr Duration kBackMin = 300ms;
 // A power cut waits so long for a hint that is being written.
 constexpr Duration kHintWait = 1s;
 // And those who all went down come back sooner than one of them would: meanwhile clients can only
@@ -105,6 +108,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
     weather_.reorder = random_.Fraction() * 0.05;
     weather_.loss = random_.Chance(0.5) ? random_.Fraction() * 0.004 : 0;
   }
+  if (options_.stragglers) weather_.straggle = 0.005 + random_.Fraction() * 0.035;
   // Some runs see one kind all the time, others none of it.
   for (double& weight : weights_) {
     weight = random_.Chance(0.3) ? 0 : 0.2 + random_.Fraction();
@@ -182,6 +186,10 @@ Duration Faults::Begin(uint64_t id) {
   if (episode.kind == FaultKind::kIsolate && !options_.one_at_a_time &&
       episode.dice.Chance(kCrashWhileCutOffChance)) {
     CrashWhileCutOff(episode);
+  }
+  if (episode.kind == FaultKind::kIsolate && !options_.one_at_a_time &&
+      dice.Chance(kHealOneByOneChance)) {
+    HealOneByOne(episode, Shuffled(&episode.dice, episode.cuts));
   }
   StartClock(&episode);
   Note(episode, true);
@@ -345,27 +353,36 @@ void Faults::End(uint64_t id) {
 void Faults::RunSwizzle(const Episode& episode) {
   Random dice = episode.dice;
   const Cuts links = CutPairs(&dice, cluster_->processes());
-  auto at_each = [&](const Cuts& order, Duration from, auto change) {
-    const size_t steps = order.size() / 2;
-    for (size_t i = 0; i < steps; ++i) {
-      const Duration at =
-          from + episode.length / 2 * static_cast<int64_t>(i) / static_cast<int64_t>(steps);
-      world_->After(world_->loop(), at, [this, id = episode.id, change, cut = order[2 * i]] {
-        for (Episode& running : episodes_) {
-          if (running.id == id) change(&running.cuts, cut);
-        }
-        Apply();
-      });
-    }
-  };
-  at_each(links, Duration(0), [](Cuts* cuts, Cut cut) {
+  AtEachLink(episode, links, Duration(0), [](Cuts* cuts, Cut cut) {
     cuts->push_back(cut);
     cuts->emplace_back(cut.second, cut.first);
   });
-  at_each(Shuffled(&dice, links), episode.length / 2, [](Cuts* cuts, Cut cut) {
+  HealOneByOne(episode, Shuffled(&dice, links));
+}
+
+// During the second half of its time.
+void Faults::HealOneByOne(const Episode& episode, const Cuts& links) {
+  AtEachLink(episode, links, episode.length / 2, [](Cuts* cuts, Cut cut) {
     std::erase(*cuts, cut);
     std::erase(*cuts, Cut(cut.second, cut.first));
   });
+}
+
+// `links` has each as its two directions, one after the other. All are changed within half of the
+// episode's time.
+void Faults::AtEachLink(const Episode& episode, const Cuts& links, Duration from,
+                        std::function<void(Cuts*, Cut)> change) {
+  const size_t steps = links.size() / 2;
+  for (size_t i = 0; i < steps; ++i) {
+    const Duration at =
+        from + episode.length / 2 * static_cast<int64_t>(i) / static_cast<int64_t>(steps);
+    world_->After(world_->loop(), at, [this, id = episode.id, change, cut = links[2 * i]] {
+      for (Episode& running : episodes_) {
+        if (running.id == id) change(&running.cuts, cut);
+      }
+      Apply();
+    });
+  }
 }
 
 // What it alone has taken must be on its disk, and what it says that it keeps for others most of
@@ -477,7 +494,24 @@ void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
     process.disk().Restore(image);
     old_disk_until_ = world_->now() + episode.length + kRecovery;
   }
+  const bool replaced = episode.kind == FaultKind::kAmnesia || episode.kind == FaultKind::kOldDisk;
+  if (replaced && !options_.one_at_a_time && dice.Chance(kBackLinkByLinkChance)) {
+    ComeBackLinkByLink(episode);
+  }
   BringUp(number, episode);
+}
+
+// From its start on it reaches one after the other: those that could tell it that its disk is not
+// what it was may come last.
+void Faults::ComeBackLinkByLink(const Episode& gone) {
+  Episode back{.id = gone.id, .kind = FaultKind::kIsolate, .dice = gone.dice};
+  back.length = 2 * std::max<Duration>(gone.length, kBackMin);
+  back.processes = gone.processes;
+  back.cuts = CutBetween(back.processes, cluster_->processes());
+  HealOneByOne(back, Shuffled(&back.dice, back.cuts));
+  episodes_.push_back(std::move(back));
+  Apply();
+  world_->After(world_->loop(), episodes_.back().length, [this, id = gone.id] { End(id); });
 }
 
 void Faults::CutPower(const Episode& episode) {

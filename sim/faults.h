@@ -23,6 +23,8 @@ struct FaultOptions {
   // Never two faults at once, each about one process, disk, link or clock, with time to recover
   // behind it; and no weather. This is what promise 5 speaks of.
   bool one_at_a_time = false;
+  // Some messages come seconds late, in most runs of this kind: after rounds of reaping, too.
+  bool stragglers = false;
   // Is told of writes whose only copies go with a disk, or with a value on it.
   std::function<void(const LostCopies&)> on_copies_lost = [](const auto&) {};
 };
@@ -76,6 +78,9 @@ class Faults {
   // For kinds that happen at one moment; false for the others.
   bool Strike(const Episode& episode);
   void RunSwizzle(const Episode& episode);
+  void HealOneByOne(const Episode& episode, const Cuts& links);
+  void AtEachLink(const Episode& episode, const Cuts& links, Duration from,
+                  std::function<void(Cuts*, Cut)> change);
   void CrashWhileCutOff(const Episode& episode);
   void CrashInIsolation(int process, const Episode& episode);
   void StartClock(Episode* episode);
@@ -88,6 +93,7 @@ class Faults {
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
   // All go down, a little after some node began to write a hint, or when none does.
+  void ComeBackLinkByLink(const Episode& gone);
   void CutPower(const Episode& episode);
   void CutPowerNow(const Episode& episode);
   void EndOfDrain(int process, int crashes);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "sim/auditor.h"
 #include "sim/cluster.h"
 #include "sim/equality.h"
 #include "sim/lost_copies.h"
@@ -20,6 +21,8 @@ constexpr Duration kFormationMax = 30s;
 constexpr double kEarlyFaultsChance = 0.15;
 // Runs that have one fault at a time, and see whether every request is served.
 constexpr double kOneAtATimeChance = 0.2;
+// Of the others, those in which what is deleted, and reaped, meets what comes late.
+constexpr double kReapingChance = 0.3;
 // Long enough for every deadline and connection of the time before to end, and for hints whose
 // replay was lost at the last moment.
 constexpr Duration kQuiescence = 30s;
@@ -27,7 +30,7 @@ constexpr Duration kFinalReadPatience = 30s;
 constexpr Duration kEqualityPatience = 60s;
 
 // Tells the history what happens to forwarded writes.
-class Watcher : public ForwardWatcher {
+class Watcher : public NetWatcher {
  public:
   Watcher(Cluster* cluster, History* history) : cluster_(cluster), history_(history) {}
 
@@ -55,7 +58,23 @@ class Watcher : public ForwardWatcher {
   History* history_;
 };
 
-ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_time) {
+// What a run is about, besides everything.
+enum class Theme { kAll, kOneFaultAtATime, kReaping };
+
+const char* ToString(Theme theme) {
+  switch (theme) {
+    case Theme::kAll:
+      return "";
+    case Theme::kOneFaultAtATime:
+      return ", one fault at a time";
+    case Theme::kReaping:
+      return ", much is deleted and messages straggle";
+  }
+  return "?";
+}
+
+ClusterOptions ShapeOf(Random shape, const RunOptions& options, Theme theme) {
+  const bool one_at_a_time = theme == Theme::kOneFaultAtATime;
   ClusterOptions cluster;
   cluster.nodes = static_cast<int>(shape.Between(3, 6));
   cluster.coordinators = static_cast<int>(shape.Between(0, 2));
@@ -73,6 +92,10 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, bool one_at_a_ti
   }
   // Often, so that what was sent before a round arrives after it.
   cluster.reap_interval = Duration(shape.Between(200, 5000) * 1000000);
+  if (theme == Theme::kReaping) {
+    cluster.reap_interval /= 10;
+    cluster.partitions = 4;
+  }
   return cluster;
 }
 
@@ -102,14 +125,18 @@ void Limit(int* value, int max) {
   if (max > 0) *value = std::min(*value, max);
 }
 
-WorkloadOptions WorkOf(Random shape, const RunOptions& options, bool one_at_a_time) {
+WorkloadOptions WorkOf(Random shape, const RunOptions& options, Theme theme) {
   WorkloadOptions work;
   work.clients = static_cast<int>(shape.Between(10, 16));
   work.operations = static_cast<int>(shape.Between(1100, 1300));
   work.keys = static_cast<int>(shape.Between(8, 24));
   work.lulls = static_cast<int>(shape.Between(1, 3));
   work.lull = Duration(shape.Between(20, 60) * 1000000000);
-  if (one_at_a_time) {
+  if (theme == Theme::kReaping) {
+    work.keys = std::min(work.keys, 12);
+    work.deleting = true;
+  }
+  if (theme == Theme::kOneFaultAtATime) {
     work.at_quorum = true;
     work.answer_loss = 0;
     work.think_long = 25s;
@@ -167,25 +194,32 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   if (options.keep_story) world.KeepStory();
   RunReport report{.seed = seed};
   Random dice = world.random().Fork();
-  const bool one_at_a_time = dice.Chance(kOneAtATimeChance);
-  const ClusterOptions shape = ShapeOf(dice.Fork(), options, one_at_a_time);
+  Theme theme = Theme::kAll;
+  if (dice.Chance(kOneAtATimeChance)) {
+    theme = Theme::kOneFaultAtATime;
+  } else if (dice.Chance(kReapingChance)) {
+    theme = Theme::kReaping;
+  }
+  const bool one_at_a_time = theme == Theme::kOneFaultAtATime;
+  const ClusterOptions shape = ShapeOf(dice.Fork(), options, theme);
   Cluster cluster(&world, shape);
   History history(std::min<uint32_t>(shape.replicas, static_cast<uint32_t>(shape.nodes)));
+  Auditor auditor(&cluster);
   Watcher watcher(&cluster, &history);
-  cluster.net().set_watcher(&watcher);
+  cluster.net().AddWatcher(&watcher);
   world.Tell(absl::StrFormat("seed %d: %d nodes, %d coordinators, %d replicas, %d partitions%s%s",
                              seed, shape.nodes, shape.coordinators, shape.replicas,
-                             shape.partitions, shape.sync ? "" : ", sync off",
-                             one_at_a_time ? ", one fault at a time" : ""));
+                             shape.partitions, shape.sync ? "" : ", sync off", ToString(theme)));
   Faults faults(&cluster,
                 {.without = options.without,
                  .only_episodes = options.only_episodes,
                  .one_at_a_time = one_at_a_time,
+                 .stragglers = theme == Theme::kReaping,
                  .on_copies_lost = [&](const LostCopies& lost) { Note(lost, &history); }});
   cluster.set_on_set_aside([&](int node, PartitionId partition) {
     Note(OnlyCopiesOf(&cluster, node, std::nullopt, nullptr, partition), &history);
   });
-  Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, one_at_a_time));
+  Workload workload(&cluster, &faults, &history, WorkOf(dice.Fork(), options, theme));
   // Some clusters meet their first faults while they form.
   const bool early_faults = !one_at_a_time && dice.Chance(kEarlyFaultsChance);
   if (early_faults) {
@@ -222,6 +256,8 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
     report.violations.push_back(absl::StrCat("HINTS LEFT node-", i, " keeps ", hints,
                                              " hints although everybody has long been back"));
   }
+
+  for (const std::string& line : auditor.violations()) report.violations.push_back(line);
 
   cluster.NoteClocks();
   if (faults.count(FaultKind::kBitFlip) > 0) history.NoteDamage();

@@ -94,6 +94,7 @@ std::optional<SimDisk::Place> SimDisk::PickPlace(Random* random) const {
 
 void SimDisk::Damage(const Place& place, Random* random) {
   ++stats_.values_damaged;
+  if (watcher_ != nullptr) watcher_->OnLoss(process_);
   const auto entry = map(place.family).find(place.key);
   ANNULUS_CHECK(entry != map(place.family).end());
   const uint64_t bit = random->Below(entry->second.size() * 8);
@@ -107,6 +108,7 @@ std::shared_ptr<const SimDisk::Image> SimDisk::Snapshot() const {
 
 void SimDisk::Restore(const Image& image) {
   ANNULUS_CHECK(open_ == nullptr);
+  if (watcher_ != nullptr) watcher_->OnLoss(process_);
   maps_ = image.maps;
   sequence_ = image.sequence;
 }
@@ -120,6 +122,7 @@ std::optional<Bytes> SimDisk::Peek(ColumnFamily family, BytesView key) const {
 }
 
 void SimDisk::Apply(const StorageBatch& batch, std::vector<Undo>* undo) {
+  if (watcher_ != nullptr && undo == nullptr) watcher_->OnApply(process_, batch);
   for (const StorageWrite& write : batch) {
     Map& map = this->map(write.family);
     if (write.end.has_value()) {

@@ -49,6 +49,16 @@ struct DiskConditions {
 
 class SimStorage;
 
+// Is told before anything on a disk changes.
+class DiskWatcher {
+ public:
+  virtual ~DiskWatcher() = default;
+  // A batch that is durable from now on.
+  virtual void OnApply(uint16_t process, const StorageBatch& batch) = 0;
+  // The disk is replaced, or a value on it altered.
+  virtual void OnLoss(uint16_t process) = 0;
+};
+
 class SimDisk {
  public:
   struct Stats {
@@ -68,6 +78,8 @@ class SimDisk {
 
   void set_conditions(DiskConditions conditions) { conditions_ = conditions; }
   const DiskConditions& conditions() const { return conditions_; }
+  // Null: nobody. With sync off it is told nothing: nothing is durable there.
+  void set_watcher(DiskWatcher* watcher) { watcher_ = watcher; }
   bool syncs() const { return sync_; }
   const Stats& stats() const { return stats_; }
   // Batches that a crash at this moment could forget.
@@ -91,6 +103,12 @@ class SimDisk {
   std::optional<Place> PickPlace(Random* random) const;
   // Flips a bit. REQUIRES: something lies there.
   void Damage(const Place& place, Random* random);
+
+  // As if some process had committed it; the watcher is told nothing.
+  void ApplyForTest(const StorageBatch& batch) {
+    std::vector<Undo> undo;
+    Apply(batch, &undo);
+  }
 
   // Everything on it, readable or not. REQUIRES for Restore and Wipe: no process has it open.
   struct Image;
@@ -132,6 +150,7 @@ class SimDisk {
   // With sync off: how to forget the batches that readers see and the disk does not have.
   std::deque<std::vector<Undo>> unflushed_;
   SimStorage* open_ = nullptr;
+  DiskWatcher* watcher_ = nullptr;
   Stats stats_;
 };
 

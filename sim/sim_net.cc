@@ -17,6 +17,7 @@ constexpr Duration kLatencySpread = 100us;
 constexpr double kLatencySpikeChance = 0.01;
 constexpr Duration kLatencySpike = 5ms;
 constexpr Duration kReorderedBy = 20ms;
+constexpr Duration kStragglesBy = 4s;
 constexpr Duration kDuplicateLag = 30ms;
 constexpr Duration kDialWaitMin = 50ms;
 constexpr Duration kDialWaitMax = 1s;
@@ -204,6 +205,9 @@ class SimLink final : public Link {
     message->bytes = gist.bytes;
     message->request = std::move(request);
     message->call = transport_->StartCall(this, deadline, std::move(done));
+    for (NetWatcher* watcher : net()->watchers_) {
+      watcher->OnCall(loop->process(), message->call, message->request);
+    }
     net()->Send(std::move(message));
   }
 
@@ -300,8 +304,10 @@ class SimNet::Replier {
   void operator()(PeerResult result) {
     ANNULUS_CHECK(net_ != nullptr);  // Once.
     SimNet* net = std::exchange(net_, nullptr);
-    if (forward_.has_value() && net->watcher_ != nullptr) {
-      net->watcher_->OnForwardAnswered(*forward_, process_);
+    const uint16_t caller = net->process_of_[net->connections_[connection_].from];
+    for (NetWatcher* watcher : net->watchers_) {
+      if (forward_.has_value()) watcher->OnForwardAnswered(*forward_, process_);
+      watcher->OnAnswer(process_, caller, call_, result);
     }
     auto message = std::make_shared<Message>();
     message->connection = connection_;
@@ -463,7 +469,9 @@ void SimNet::Send(std::shared_ptr<Message> message) {
     return;
   }
   Instant at = world_->now() + Latency(&paths_[Index(from, to)], message->bytes);
-  if (path.reorder > 0 && random_.Chance(path.reorder)) {
+  if (path.straggle > 0 && random_.Chance(path.straggle)) {
+    at += UpTo(&random_, UpTo(&random_, kStragglesBy));
+  } else if (path.reorder > 0 && random_.Chance(path.reorder)) {
     at += UpTo(&random_, kReorderedBy);
   } else {
     Instant& last = connection.last_arrival[back];
@@ -527,6 +535,7 @@ void SimNet::Arrive(std::shared_ptr<Message> message, bool copy) {
   world_->Trace(TraceKind::kMessage, (uint64_t{from} << 16) | to, message->call, message->hash);
   if (back) {
     const uint64_t call = message->call;
+    for (NetWatcher* watcher : watchers_) watcher->OnAnswerArrived(to, call, message->reply);
     if (message.use_count() == 1) {
       transport->FinishCall(call, std::move(message->reply));
     } else {
@@ -548,8 +557,8 @@ void SimNet::HandleRequest(SimTransport* to, std::shared_ptr<Message> message, b
   std::optional<RequestId> forward;
   if (const auto* request = std::get_if<ForwardRequest>(&message->request)) {
     forward = request->request_id;
-    if (watcher_ != nullptr) {
-      watcher_->OnForwardArrived(*forward, to->loop_->process(), copy);
+    for (NetWatcher* watcher : watchers_) {
+      watcher->OnForwardArrived(*forward, to->loop_->process(), copy);
     }
   }
   Replier replier(this, *message, forward, to->loop_->process());

@@ -18,6 +18,7 @@ namespace annulus::sim {
 // Messages
 //   of one connection arrive in the order of sending, but for those that `reorder` lets fall
 //   behind.
+// - `straggle`: such a message takes seconds, and all others overtake it.
 // - `loss`: the message never arrives, and nobody is told: the caller meets its deadline.
 // - `duplicate`: it arrives twice, the copy later. A request is then handled twice; the caller's
 // done
@@ -47,18 +48,24 @@ struct PathConditions {
   double loss = 0;
   double duplicate = 0;
   double reorder = 0;
+  double straggle = 0;
   uint64_t bytes_per_second = 0;  // 0: as many as there are.
 };
 
 class SimTransport;
 
-// Watches what happens to forwarded writes: the checker exempts those that went to several minters.
-class ForwardWatcher {
+// Sees what goes over the wire. `call` names a question among those of its sender's present life.
+class NetWatcher {
  public:
-  virtual ~ForwardWatcher() = default;
-  // `copy`: the network made this one.
-  virtual void OnForwardArrived(const RequestId& request_id, uint16_t to, bool copy) = 0;
-  virtual void OnForwardAnswered(const RequestId& request_id, uint16_t to) = 0;
+  virtual ~NetWatcher() = default;
+  // A forwarded write has arrived. `copy`: the network made this one.
+  virtual void OnForwardArrived(const RequestId& /*request_id*/, uint16_t /*to*/, bool /*copy*/) {}
+  virtual void OnForwardAnswered(const RequestId& /*request_id*/, uint16_t /*to*/) {}
+  // A question leaves; so does its answer; it comes back.
+  virtual void OnCall(uint16_t /*from*/, uint64_t /*call*/, const PeerRequest& /*request*/) {}
+  virtual void OnAnswer(uint16_t /*from*/, uint16_t /*to*/, uint64_t /*call*/,
+                        const PeerResult& /*answer*/) {}
+  virtual void OnAnswerArrived(uint16_t /*to*/, uint64_t /*call*/, const PeerResult& /*answer*/) {}
 };
 
 class SimNet {
@@ -89,7 +96,8 @@ class SimNet {
   // What stands from one to the other is half open from now on.
   void HalfOpen(uint16_t from, uint16_t to);
 
-  void set_watcher(ForwardWatcher* watcher) { watcher_ = watcher; }
+  // REQUIRES: it is there whenever the world runs.
+  void AddWatcher(NetWatcher* watcher) { watchers_.push_back(watcher); }
   const Stats& stats() const { return stats_; }
   uint16_t processes() const { return processes_; }
 
@@ -154,7 +162,7 @@ class SimNet {
   std::vector<std::string> address_of_;    // By instance.
   std::vector<Connection> connections_;    // By id.
   std::map<std::string, SimTransport*> by_address_;
-  ForwardWatcher* watcher_ = nullptr;
+  std::vector<NetWatcher*> watchers_;
   Stats stats_;
 };
 

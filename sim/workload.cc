@@ -57,7 +57,12 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
     static constexpr Use kUses[] = {Use::kCounter, Use::kRegister, Use::kDocument, Use::kFolder,
                                     Use::kSession, Use::kCounter,  Use::kWiped,    Use::kRegister,
                                     Use::kFolder,  Use::kDocument};
-    const Use use = kUses[static_cast<size_t>(i) % std::size(kUses)];
+    static constexpr Use kDeletedUses[] = {Use::kDocument, Use::kWiped,    Use::kDocument,
+                                           Use::kSession,  Use::kCounter,  Use::kDocument,
+                                           Use::kWiped,    Use::kRegister, Use::kFolder};
+    const Use use = options.deleting
+                        ? kDeletedUses[static_cast<size_t>(i) % std::size(kDeletedUses)]
+                        : kUses[static_cast<size_t>(i) % std::size(kUses)];
     static constexpr const char* kNames[] = {"counter", "register", "document",
                                              "wiped",   "session",  kFolder};
     Item item{.bucket = kBucket, .key = kNames[static_cast<int>(use)]};

@@ -29,6 +29,8 @@ struct WorkloadOptions {
   // in the background or never.
   double retired = 0.4;
   double loyal = 0.35;
+  // Most items are deleted and written again, all the time.
+  bool deleting = false;
   // Every operation at QUORUM, with 10 s, without at_least: what promise 5 speaks of.
   bool at_quorum = false;
 };
