@@ -144,8 +144,10 @@ class LocalCluster(Cluster):
 
     def _iptables(self, action, name):
         """On the links to its peer port; those that it has opened itself stay."""
-        if os.geteuid() != 0 or shutil.which("iptables") is None:
+        if os.geteuid() != 0:
             raise Unavailable("iptables takes root")
+        if shutil.which("iptables") is None:
+            raise Unavailable("there is no iptables on this machine")
         for side in ("--dport", "--sport"):
             done = subprocess.run(["iptables", "-w", action, "INPUT", "-i", "lo", "-p", "tcp", side,
                                    str(self._port(name, PEER)), "-j", "DROP"], capture_output=True, text=True,

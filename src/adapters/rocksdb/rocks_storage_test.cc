@@ -24,6 +24,17 @@ using ::testing::Pair;
 
 std::string Key(int i) { return absl::StrFormat("key-%06d", i); }
 
+// Of RocksDB's logs.
+size_t LogBytes(const std::string& path) {
+  size_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    std::error_code gone;
+    const auto size = entry.file_size(gone);
+    if (entry.path().extension() == ".log" && !gone) bytes += size;
+  }
+  return bytes;
+}
+
 TEST(RocksStorage, KeepsFamiliesApartAndRemoves) {
   TestDirectory directory;
   TestStore store(directory.path("store"));
@@ -240,6 +251,18 @@ TEST(RocksStorage, GroupsAreCutWhereTheyGrowTooLarge) {
   for (int i = 0; i < 40; ++i) {
     EXPECT_EQ(store.Text(Key(i)), Bytes(1u << 20, static_cast<char>(i)));
   }
+}
+
+// However much memory there is for what is not in tables yet.
+TEST(RocksStorage, TheLogIsKeptShortSoThatAStartIs) {
+  TestDirectory directory;
+  TestStore store(RocksOptions{.path = directory.path(), .memory_bytes = 512u << 20});
+  ASSERT_TRUE(store.Open().ok());
+  ASSERT_TRUE(store.Put("rare", "v", ColumnFamily::kMeta).ok());
+  for (int i = 0; i < 48; ++i) {
+    ASSERT_TRUE(store.Put(Key(i), Bytes(1u << 20, static_cast<char>(i))).ok());
+  }
+  EXPECT_TRUE(store.loop.RunUntil([&] { return LogBytes(directory.path()) <= 20u << 20; }));
 }
 
 TEST(RocksStorage, ColdReadsAreAnsweredByTheReaders) {
