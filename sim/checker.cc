@@ -163,12 +163,14 @@ void KeyChecker::EndWrite(const WriteOp& write) {
          absl::StrCat("v", write.id, " was acknowledged with ", write.acks,
                       " durable owners; it asked for ", write.w));
   }
+  // Of owners that still had it when their disks were lost, none is left for reads to meet.
+  const uint32_t owners = write.owners_lost ? 0 : write.primaries;
   for (const WriteId id : write.covers) {
-    Instant& at = states_[id].replaced_at[write.primaries];
+    Instant& at = states_[id].replaced_at[owners];
     at = std::min(at, write.returned);
     states_[id].replaced_by = write.id;
   }
-  if (write.kind == WriteOp::Kind::kPut) Must(write.id, write.primaries);
+  if (write.kind == WriteOp::Kind::kPut) Must(write.id, owners);
 }
 
 void KeyChecker::Must(WriteId id, uint32_t held_by) {

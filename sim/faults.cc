@@ -108,7 +108,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
     weather_.reorder = random_.Fraction() * 0.05;
     weather_.loss = random_.Chance(0.5) ? random_.Fraction() * 0.004 : 0;
   }
-  if (options_.stragglers) weather_.straggle = 0.005 + random_.Fraction() * 0.035;
+  if (options_.stragglers) weather_.straggle = 0.005 + random_.Fraction() * 0.025;
   // Some runs see one kind all the time, others none of it.
   for (double& weight : weights_) {
     weight = random_.Chance(0.3) ? 0 : 0.2 + random_.Fraction();
@@ -120,6 +120,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
   for (const FaultKind kind : {FaultKind::kBitFlip, FaultKind::kAmnesia, FaultKind::kOldDisk}) {
     weights_[static_cast<size_t>(kind)] *= 0.3;
   }
+  if (options_.stragglers) weights_[static_cast<size_t>(FaultKind::kSlowDisk)] += 1.0;
   for (int kind = 0; kind < kFaultKinds; ++kind) {
     const auto of = static_cast<FaultKind>(kind);
     // Damage goes unseen, and an old copy is made, while other faults come and go.

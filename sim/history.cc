@@ -147,13 +147,25 @@ void History::NoteCopiesLost(WriteId id) {
   }
 }
 
-void History::NoteKnowledgeLost(const Item& item, const VersionVector& here,
-                                const VersionVector& elsewhere) {
+std::vector<WriteId> History::KnownOnly(const Item& item, const VersionVector& here,
+                                        const VersionVector& elsewhere) const {
+  std::vector<WriteId> known;
   for (const WriteOp& write : writes_) {
     if (write.id == 0 || write.outcome != Outcome::kApplied || write.copies_lost) continue;
     if (keys_[write.key].item != item || write.known.empty()) continue;
-    if (here.Covers(write.known) && !elsewhere.Covers(write.known)) NoteCopiesLost(write.id);
+    if (here.Covers(write.known) && !elsewhere.Covers(write.known)) known.push_back(write.id);
   }
+  return known;
+}
+
+void History::NoteKnowledgeLost(const Item& item, const VersionVector& here,
+                                const VersionVector& elsewhere) {
+  for (const WriteId id : KnownOnly(item, here, elsewhere)) NoteCopiesLost(id);
+}
+
+void History::NoteOwnersLost(const Item& item, const VersionVector& here,
+                             const VersionVector& elsewhere) {
+  for (const WriteId id : KnownOnly(item, here, elsewhere)) writes_[id].owners_lost = true;
 }
 
 size_t History::operations() const {

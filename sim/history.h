@@ -49,8 +49,10 @@ struct WriteOp {
 
   // What the answer's context covers: what its own did, and the write.
   VersionVector known;
-  // A disk was lost that held the only copy.
+  // A disk was lost that held the only copy,
   bool copies_lost = false;
+  // or the only one that an owner had.
+  bool owners_lost = false;
 
   // From the network: how its forwards went (see History::OnForwardArrived).
   uint32_t forwards = 0;
@@ -145,6 +147,9 @@ class History {
   void NoteKnowledgeLost(const Item& item, const VersionVector& here,
                          const VersionVector& elsewhere);
 
+  // The same of owners' copies alone.
+  void NoteOwnersLost(const Item& item, const VersionVector& here, const VersionVector& elsewhere);
+
   // Attempts that promise 5 spoke of.
   void NotePromised() { ++promised_; }
   size_t promised() const { return promised_; }
@@ -160,6 +165,10 @@ class History {
   size_t scans() const { return scans_; }
 
  private:
+  // Acknowledged writes of the item that the one covers and the other does not.
+  std::vector<WriteId> KnownOnly(const Item& item, const VersionVector& here,
+                                 const VersionVector& elsewhere) const;
+
   uint32_t replicas_;
   Duration clock_error_{0};
   bool damage_ = false;

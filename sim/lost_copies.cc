@@ -27,51 +27,65 @@ void Add(ColumnFamily family, const Bytes& key, const Bytes& value, RecordsByKey
   }
 }
 
-template <class Entries>
-void AddAll(const Entries& entries_of, RecordsByKey* records) {
-  for (const ColumnFamily family : {ColumnFamily::kData, ColumnFamily::kHint}) {
-    for (const auto& [key, value] : entries_of(family)) Add(family, key, value, records);
+// Of owners, which strict reads ask; and besides, what others keep for them.
+struct Copies {
+  RecordsByKey owned, all;
+
+  void Take(ColumnFamily family, const Bytes& key, const Bytes& value) {
+    Add(family, key, value, &all);
+    if (family == ColumnFamily::kData) Add(family, key, value, &owned);
   }
+  template <class Entries>
+  void TakeAll(const Entries& entries_of) {
+    for (const ColumnFamily family : {ColumnFamily::kData, ColumnFamily::kHint}) {
+      for (const auto& [key, value] : entries_of(family)) Take(family, key, value);
+    }
+  }
+};
+
+VersionVector VectorOf(const std::vector<Record>& records) {
+  VersionVector vector;
+  for (const Record& record : records) vector.Merge(record.vector);
+  return vector;
 }
 
 }  // namespace
 
 LostCopies OnlyCopiesOf(Cluster* cluster, int node, const std::optional<SimDisk::Place>& place,
                         const SimDisk::Image* image, std::optional<PartitionId> partition) {
-  RecordsByKey here, elsewhere;
+  Copies here, elsewhere;
   for (int i = 1; i <= cluster->nodes(); ++i) {
     const SimDisk& disk = cluster->Node(i).disk();
     if (i == node && place.has_value()) {
       if (const auto value = disk.Peek(place->family, place->key)) {
-        Add(place->family, place->key, *value, &here);
+        here.Take(place->family, place->key, *value);
       }
       continue;
     }
-    AddAll([&](ColumnFamily family) -> const SimDisk::Map& { return disk.Entries(family); },
-           i == node ? &here : &elsewhere);
+    Copies& copies = i == node ? here : elsewhere;
+    copies.TakeAll(
+        [&](ColumnFamily family) -> const SimDisk::Map& { return disk.Entries(family); });
   }
   if (image != nullptr) {
-    AddAll(
-        [&](ColumnFamily family) -> const SimDisk::Map& {
-          return image->maps[static_cast<size_t>(family)];
-        },
-        &elsewhere);
+    elsewhere.TakeAll([&](ColumnFamily family) -> const SimDisk::Map& {
+      return image->maps[static_cast<size_t>(family)];
+    });
   }
   LostCopies lost;
-  for (const auto& [key, records] : here) {
+  for (const auto& [key, records] : here.all) {
     if (partition.has_value() && LeafOf(key).partition != *partition) continue;
-    LostCopies::Part part;
-    for (const Record& record : elsewhere[key]) part.elsewhere.Merge(record.vector);
+    absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key);
+    if (!parsed.ok()) continue;
+    LostCopies::Part part{parsed->item, VectorOf(records), VectorOf(elsewhere.all[key])};
     for (const Record& record : records) {
-      part.here.Merge(record.vector);
       for (const Sibling& sibling : record.siblings) {
         if (!part.elsewhere.Covers(sibling.dot)) lost.standing.push_back(sibling.request_id);
       }
     }
-    absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key);
-    if (!parsed.ok() || part.elsewhere.Covers(part.here)) continue;
-    part.item = std::move(parsed->item);
-    lost.parts.push_back(std::move(part));
+    if (!part.elsewhere.Covers(part.here)) lost.parts.push_back(std::move(part));
+    LostCopies::Part owned{std::move(parsed->item), VectorOf(here.owned[key]),
+                           VectorOf(elsewhere.owned[key])};
+    if (!owned.elsewhere.Covers(owned.here)) lost.owned.push_back(std::move(owned));
   }
   return lost;
 }

@@ -21,6 +21,9 @@ struct LostCopies {
     VersionVector elsewhere;
   };
   std::vector<Part> parts;
+  // The same among owners alone. What such a write wrote may live on in hints, so that it is not
+  // lost; but a strict read asks owners, and meets it once a hint has come to one.
+  std::vector<Part> owned;
 };
 
 // What is lost with this node's disk, or (where a place is given) with the value there, or (where a

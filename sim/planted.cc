@@ -76,8 +76,6 @@ std::string_view ToString(PlantedBug bug) {
       return "delete without mark";
     case PlantedBug::kChangeKeepsMark:
       return "change keeps mark";
-    case PlantedBug::kReadAgainTooEarly:
-      return "read again too early";
     case PlantedBug::kMarkedIsSent:
       return "marked is sent";
     case PlantedBug::kStaleAnswerTaken:

@@ -22,7 +22,7 @@ constexpr double kEarlyFaultsChance = 0.15;
 // Runs that have one fault at a time, and see whether every request is served.
 constexpr double kOneAtATimeChance = 0.2;
 // Of the others, those in which what is deleted, and reaped, meets what comes late.
-constexpr double kReapingChance = 0.3;
+constexpr double kReapingChance = 0.45;
 // Long enough for every deadline and connection of the time before to end, and for hints whose
 // replay was lost at the last moment.
 constexpr Duration kQuiescence = 30s;
@@ -93,8 +93,10 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, Theme theme) {
   // Often, so that what was sent before a round arrives after it.
   cluster.reap_interval = Duration(shape.Between(200, 5000) * 1000000);
   if (theme == Theme::kReaping) {
-    cluster.reap_interval /= 10;
+    cluster.reap_interval /= 20;
     cluster.partitions = 4;
+    cluster.nodes = std::max(cluster.nodes, 4);
+    cluster.coordinators = 2;
   }
   return cluster;
 }
@@ -103,6 +105,9 @@ void Note(const LostCopies& lost, History* history) {
   for (const RequestId& id : lost.standing) history->NoteCopiesLost(History::WriteOf(id));
   for (const LostCopies::Part& part : lost.parts) {
     history->NoteKnowledgeLost(part.item, part.here, part.elsewhere);
+  }
+  for (const LostCopies::Part& part : lost.owned) {
+    history->NoteOwnersLost(part.item, part.here, part.elsewhere);
   }
 }
 

@@ -53,6 +53,8 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
   one_chance_ = random_.Fraction() * 0.4;
   all_chance_ = random_.Fraction() * 0.4;
   sloppy_chance_ = random_.Fraction();
+  // Who waits for all waits long, so that rounds of reaping end meanwhile.
+  if (options.deleting) all_chance_ = 0.3 + all_chance_;
   for (int i = 0; i < options.keys; ++i) {
     static constexpr Use kUses[] = {Use::kCounter, Use::kRegister, Use::kDocument, Use::kFolder,
                                     Use::kSession, Use::kCounter,  Use::kWiped,    Use::kRegister,
@@ -73,7 +75,8 @@ Workload::Workload(Cluster* cluster, const Faults* faults, History* history,
     }
     uses_.push_back(use);
     // Around the size up to which replicas send whole records, and above it.
-    value_size_min_.push_back(random_.Chance(0.8) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
+    const double small = options.deleting ? 0.4 : 0.8;  // Of large ones digests are compared.
+    value_size_min_.push_back(random_.Chance(small) ? 0 : random_.Chance(0.5) ? 1500 : 5000);
     // The hottest stays, so that there is always one.
     const bool retires = i > 0 && random_.Chance(options.retired);
     const auto share = static_cast<uint64_t>(options.operations) * 8 / 10;

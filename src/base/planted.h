@@ -45,14 +45,13 @@ enum class PlantedBug : uint8_t {
   kMarkWithoutClose,          // Owners mark before all have closed the lower epochs.
   kDeleteWithoutMark,         // They delete before all have marked.
   kChangeKeepsMark,           // A marked record that changed is deleted all the same.
-  kReadAgainTooEarly,   // What a stale stamp had refused is sent again without the write itself.
-  kMarkedIsSent,        // Anti-entropy hands marked records out.
-  kStaleAnswerTaken,    // A read merges what was read before a round that has ended since.
-  kServesUntold,        // A node that started answers before it was told the epochs.
-  kOldDiskNotSetAside,  // An owner keeps what a disk has that others have reaped since.
-  kReapKeepsActor,      // A node mints under its old name in an item that was reaped.
-  kRefutationIgnored,   // A node that gossip declared dead stays dead, whatever it says.
-  kRestartNotNoticed,   // What gossip says of a node stays what its earlier life said.
+  kMarkedIsSent,              // Anti-entropy hands marked records out.
+  kStaleAnswerTaken,          // A read merges what was read before a round that has ended since.
+  kServesUntold,              // A node that started answers before it was told the epochs.
+  kOldDiskNotSetAside,        // An owner keeps what a disk has that others have reaped since.
+  kReapKeepsActor,            // A node mints under its old name in an item that was reaped.
+  kRefutationIgnored,         // A node that gossip declared dead stays dead, whatever it says.
+  kRestartNotNoticed,         // What gossip says of a node stays what its earlier life said.
   kContextCoversOwnDotsOnly,  // A write does not replace what other actors minted: siblings pile
                               // up.
   kVectorPruned,              // A wide vector forgets what it has seen, as some stores' clocks do.

@@ -202,9 +202,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
   static Task<void> ReadAgain(std::shared_ptr<Replication> self, absl::AnyInvocable<void()> then) {
     while (!self->over_) {
       absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(self->node_, self->item_);
-      if (copy.ok() && copy->record.has_value() &&
-          (copy->record->vector.Covers(self->dot_) ||
-           PlantedBugs::Has(PlantedBug::kReadAgainTooEarly))) {
+      if (copy.ok() && copy->record.has_value() && copy->record->vector.Covers(self->dot_)) {
         self->record_ = Encode(*copy->record);
         self->stamp_ = copy->stamp;
         break;
