@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kViolationsMax = 5;
 // What an exchange names was read a little before; by then it was not marked yet.
 constexpr Duration kNamedAfterRead = 2s;
+// What a node has lost it has again by then, as far as others have it.
+constexpr Duration kRebuiltWithin = 60s;
 
 std::string NameOf(BytesView data_key) {
   const absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
@@ -44,7 +46,9 @@ bool HasDot(const Record& record, Dot dot) {
 }  // namespace
 
 Auditor::Auditor(Cluster* cluster)
-    : cluster_(cluster), ids_(cluster->nodes() + 1), lossy_(cluster->nodes() + 1, false) {
+    : cluster_(cluster),
+      ids_(cluster->nodes() + 1),
+      lost_at_(cluster->nodes() + 1, Instant::min()) {
   for (int i = 1; i <= cluster->nodes(); ++i) cluster->Node(i).disk().set_watcher(this);
   cluster->net().AddWatcher(this);
   cluster->set_watcher(this);
@@ -53,6 +57,7 @@ Auditor::Auditor(Cluster* cluster)
 Auditor::~Auditor() {
   for (int i = 1; i <= cluster_->nodes(); ++i) cluster_->Node(i).disk().set_watcher(nullptr);
   cluster_->set_watcher(nullptr);
+  cluster_->net().RemoveWatcher(this);
 }
 
 void Auditor::Report(std::string line) {
@@ -139,24 +144,29 @@ void Auditor::OnAnswer(uint16_t from, uint16_t to, uint64_t call, const PeerResu
     if (read->record.has_value()) {
       OnRecordSent(from, asked->second.data_key, *read->record, read->epoch);
     }
-  } else if (std::holds_alternative<EpochsReply>(*answer) && from <= cluster_->nodes()) {
-    for (const PartitionId partition : asked->second.partitions) {
-      told_in_[{to, partition}][from] = LifeOf(to).second;
-    }
   }
 }
 
-void Auditor::OnAnswerArrived(uint16_t to, uint64_t call, const PeerResult& answer) {
+void Auditor::OnAnswerArrived(uint16_t from, uint16_t to, uint64_t call, const PeerResult& answer) {
   const auto found = asked_.find({LifeOf(to), call});
   if (found == asked_.end()) return;
   const Asked asked = std::move(found->second);
   asked_.erase(found);
+  if (answer.ok() && std::holds_alternative<EpochsReply>(*answer) && from <= cluster_->nodes()) {
+    for (const PartitionId partition : asked.partitions) {
+      told_in_[{to, partition}][from] = LifeOf(to).second;
+    }
+    return;
+  }
   const auto reading = readings_.find({LifeOf(to), asked.data_key});
   if (!answer.ok() || reading == readings_.end() || asked.at < reading->second.since) return;
   const auto* read = std::get_if<ReadReply>(&*answer);
   if (read == nullptr) return;
   Reading& at = reading->second;
   at.closed = std::max(at.closed, read->closed);
+  if (from <= cluster_->nodes() && layout_->Owns(ids_[from], LeafOf(asked.data_key).partition)) {
+    if (!read->rebuilding) at.whole.insert(from);
+  }
   if (!read->record.has_value()) return;
   const absl::StatusOr<Record> record = DecodeRecord(*read->record);
   if (!record.ok()) return;
@@ -166,14 +176,25 @@ void Auditor::OnAnswerArrived(uint16_t to, uint64_t call, const PeerResult& answ
   }
 }
 
-void Auditor::OnGet(uint16_t process, const Item& item) {
+uint32_t Auditor::CountOf(const ReplicaCount& count) const {
+  const auto owners = static_cast<uint32_t>(layout_->Owners(PartitionId(0)).size());
+  if (count.number > 0) return count.number;
+  if (count.level == Consistency::kOne) return 1;
+  return count.level == Consistency::kAll ? owners : owners / 2 + 1;
+}
+
+void Auditor::OnGet(uint16_t process, const GetRequest& request) {
   if (!KnowsLayout()) return;
-  Reading& reading = readings_[{LifeOf(process), KeyOf(item)}];
+  Reading& reading = readings_[{LifeOf(process), KeyOf(request.item)}];
   if (++reading.running > 1) {
     reading.alone = false;
     return;
   }
-  reading = Reading{.running = 1, .alone = true, .since = cluster_->world().now()};
+  reading = Reading{.running = 1,
+                    .alone = true,
+                    .strict = !request.sloppy,
+                    .wants = CountOf(request.r),
+                    .since = cluster_->world().now()};
 }
 
 // At a process that owns nothing of the item: others read their own copies besides.
@@ -187,6 +208,11 @@ void Auditor::OnGot(uint16_t process, const Item& item, const absl::StatusOr<Get
   const bool owns =
       process <= cluster_->nodes() && layout_->Owns(ids_[process], LeafOf(data_key).partition);
   if (!reading.alone || !answer.ok() || owns) return;
+  if (reading.strict && reading.whole.size() < reading.wants) {
+    Report(absl::StrCat("TOO FEW ANSWERS ", NameOf(data_key), ": ",
+                        cluster_->Process(process).name(), " answers a strict read of ",
+                        reading.wants, " owners, of which ", reading.whole.size(), " can count"));
+  }
   for (const ShownSibling& sibling : answer->siblings) {
     const auto stamp = reading.stamps.find(sibling.request_id);
     if (stamp == reading.stamps.end() || stamp->second >= reading.closed) continue;
@@ -242,8 +268,9 @@ void Auditor::OnWritten(const Item& item, const absl::StatusOr<WriteAnswer>& ans
 }
 
 void Auditor::OnLoss(uint16_t process) {
-  lossy_[process] = true;
-  last_loss_ = cluster_->world().now();
+  last_loss_ = lost_at_[process] = cluster_->world().now();
+  // Of what it has now nobody knows since when it is marked.
+  std::erase_if(marked_since_, [&](const auto& mark) { return mark.first.first == process; });
 }
 
 void Auditor::OnApply(uint16_t process, const StorageBatch& batch) {
@@ -286,7 +313,11 @@ void Auditor::OnHintChange(uint16_t process, const Bytes& key, const std::option
       Report(absl::StrCat("STAMP RISES ", NameOf(parsed->data_key), ": of a hint of ", name));
     }
   }
-  if (hint.pointer != 0 || hint.stored.record == Record()) return;
+  const auto place = std::make_pair(process, key);
+  if (hint.pointer != 0 || hint.stored.record == Record()) {
+    hints_since_[place] = cluster_->world().now();
+    return;
+  }
   const VersionVector& held = hint.stored.record.vector;
   OfItem& item = items_[parsed->data_key];
   VersionVector known = item.gone;
@@ -294,10 +325,11 @@ void Auditor::OnHintChange(uint16_t process, const Bytes& key, const std::option
   if (after.pointer != 0) {
     if (const auto own = HeldBy(process, parsed->data_key)) known.Merge(own->vector);
   }
+  const Instant since = hints_since_.try_emplace(place, Instant::min()).first->second;
   if (!value.has_value()) item.handed_off.push_back({process, held, cluster_->world().now()});
   const int target = numbers_.at(parsed->target);
   if (const auto own = HeldBy(target, parsed->data_key)) known.Merge(own->vector);
-  if (known.Covers(held) || lossy_[target]) return;
+  if (known.Covers(held) || lost_at_[target] + kRebuiltWithin >= since) return;
   Report(absl::StrCat("HINT DROPPED ", NameOf(parsed->data_key), ": ", name,
                       " drops what it keeps for ", cluster_->Process(target).name(),
                       ", which does not have it"));
@@ -308,6 +340,7 @@ void Auditor::CheckTold(uint16_t process, const Bytes& key) {
   // What a crash leaves on the disk is of the life that it ended.
   const int life = owner.crashes() - (owner.loop()->dead() ? 1 : 0);
   const PartitionId partition = LeafOf(key).partition;
+  if (layout_->Owners(partition).size() == 1) return;
   for (const auto& [by, in] : told_in_[{process, partition}]) {
     if (in == life && layout_->Owns(ids_[by], partition)) return;
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,14 +17,15 @@ namespace annulus::sim {
 // when some client met it, in the rare run in which more goes wrong. It checks the safety side of
 // promises 1 and 2:
 //
-// - An acknowledged write lies durably at as many nodes as its answer says, or did before they
-//   handed it off.
+// - An acknowledged write lies durably at as many nodes as it wanted, or did before they handed it
+//   off.
 // - A hint goes only where its target has what it held, or has deleted it for good.
 // - What was marked as about to be deleted, and nothing else, is deleted for good; and what was
 //   ever sent under a stamp that its owners still accept shows no value that the deleted record had
 //   replaced. (That is what docs/models/reaping.pml has as its network, in which every message
 //   lingers for ever.)
 // - A marked record is named in no exchange.
+// - A strict read is answered by as many owners as it asks for, none of which is rebuilding.
 // - A read shows nothing that was read under stamps which an owner, before it answered, said to
 //   accept no more.
 // - No owner takes anything before another one has told it the epochs of the partition.
@@ -40,9 +42,10 @@ class Auditor : public DiskWatcher, public NetWatcher, public ClientWatcher {
 
   void OnCall(uint16_t from, uint64_t call, const PeerRequest& request) override;
   void OnAnswer(uint16_t from, uint16_t to, uint64_t call, const PeerResult& answer) override;
-  void OnAnswerArrived(uint16_t to, uint64_t call, const PeerResult& answer) override;
+  void OnAnswerArrived(uint16_t from, uint16_t to, uint64_t call,
+                       const PeerResult& answer) override;
 
-  void OnGet(uint16_t process, const Item& item) override;
+  void OnGet(uint16_t process, const GetRequest& request) override;
   void OnGot(uint16_t process, const Item& item, const absl::StatusOr<GetAnswer>& answer) override;
   void OnWritten(const Item& item, const absl::StatusOr<WriteAnswer>& answer,
                  Instant asked) override;
@@ -81,6 +84,9 @@ class Auditor : public DiskWatcher, public NetWatcher, public ClientWatcher {
   struct Reading {
     int running = 0;
     bool alone = false;  // There was never another beside this one.
+    bool strict = false;
+    uint32_t wants = 0;        // Owners' answers.
+    std::set<uint16_t> whole;  // Who gave one, and was not rebuilding.
     Instant since;
     Epoch closed{0};                    // The highest that it was told,
     std::map<RequestId, Epoch> stamps;  // and under which values were.
@@ -89,6 +95,7 @@ class Auditor : public DiskWatcher, public NetWatcher, public ClientWatcher {
   // False while nobody has a layout.
   bool KnowsLayout();
   Bytes KeyOf(const Item& item) const;
+  uint32_t CountOf(const ReplicaCount& count) const;
   const SimDisk& DiskOf(int node) const { return cluster_->Node(node).disk(); }
   std::optional<Record> HeldBy(int node, const Bytes& data_key) const;
   bool Holds(int node, const Bytes& data_key, const VersionVector& dots) const;
@@ -112,11 +119,12 @@ class Auditor : public DiskWatcher, public NetWatcher, public ClientWatcher {
   std::vector<NodeId> ids_;                     // By number.
   std::map<Bytes, OfItem, std::less<>> items_;  // By data key.
   std::map<std::pair<uint16_t, Bytes>, Instant> marked_since_;
+  std::map<std::pair<uint16_t, Bytes>, Instant> hints_since_;
   // By process and partition: who has last told it the epochs in which of its lives.
   std::map<std::pair<uint16_t, PartitionId>, std::map<uint16_t, int>> told_in_;
   std::map<std::pair<Life, uint64_t>, Asked> asked_;    // By caller and call.
   std::map<std::pair<Life, Bytes>, Reading> readings_;  // By process and data key.
-  std::vector<bool> lossy_;                             // By process: it has lost anything.
+  std::vector<Instant> lost_at_;                        // By process: when it last lost anything.
   Instant last_loss_ = Instant::min();                  // Anywhere.
   std::vector<std::string> violations_;
 };

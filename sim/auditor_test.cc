@@ -139,18 +139,33 @@ TEST_F(AuditorTest, AReadOfWhatAnOwnerTakesNoMore) {
   GetAnswer shown;
   shown.siblings.push_back({.value = "v", .request_id = record.siblings[0].request_id});
   for (const bool closes : {false, true}) {
-    auditor_.OnGet(process, kItem);
+    auditor_.OnGet(process, {.item = kItem, .r = {.number = 1}});
     for (const uint64_t call : {1, 2}) auditor_.OnCall(process, call, ReadRequest{kItem});
     ReadReply old{.found = true, .record = Encode(record), .epoch = Epoch(1), .closed = Epoch(1)};
     auditor_.OnAnswer(by, process, 1, PeerReply(old));
-    auditor_.OnAnswerArrived(process, 1, PeerReply(old));
+    auditor_.OnAnswerArrived(by, process, 1, PeerReply(old));
     ReadReply other{.epoch = Epoch(2), .closed = Epoch(closes ? 2 : 1)};
     auditor_.OnAnswer(by, process, 2, PeerReply(other));
-    auditor_.OnAnswerArrived(process, 2, PeerReply(other));
+    auditor_.OnAnswerArrived(by, process, 2, PeerReply(other));
     auditor_.OnGot(process, kItem, shown);
     if (!closes) EXPECT_THAT(Said(), IsEmpty());
   }
   EXPECT_THAT(Said(), ElementsAre(StartsWith("STALE READ k")));
+}
+
+TEST_F(AuditorTest, AStrictReadOfTooFew) {
+  const auto process = static_cast<uint16_t>(other_);
+  const auto by = static_cast<uint16_t>(owners_[0]);
+  for (const bool rebuilding : {false, true}) {
+    auditor_.OnGet(process, {.item = kItem, .r = {.number = 1}, .sloppy = false});
+    auditor_.OnCall(process, 1, ReadRequest{kItem});
+    ReadReply reply{.epoch = Epoch(1), .closed = Epoch(1), .rebuilding = rebuilding};
+    auditor_.OnAnswer(by, process, 1, PeerReply(reply));
+    auditor_.OnAnswerArrived(by, process, 1, PeerReply(reply));
+    auditor_.OnGot(process, kItem, GetAnswer());
+    if (!rebuilding) EXPECT_THAT(Said(), IsEmpty());
+  }
+  EXPECT_THAT(Said(), ElementsAre(StartsWith("TOO FEW ANSWERS k")));
 }
 
 }  // namespace

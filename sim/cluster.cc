@@ -360,8 +360,8 @@ struct Watch {
   Item item;  // Of a write or get.
   Instant asked;
 
-  void Begin(const GetRequest&) const {
-    if (watcher != nullptr) watcher->OnGet(process, item);
+  void Begin(const GetRequest& request) const {
+    if (watcher != nullptr) watcher->OnGet(process, request);
   }
   void End(const absl::StatusOr<GetAnswer>& answer) const {
     if (watcher != nullptr) watcher->OnGot(process, item, answer);

@@ -24,7 +24,7 @@ class Cluster;
 class ClientWatcher {
  public:
   virtual ~ClientWatcher() = default;
-  virtual void OnGet(uint16_t process, const Item& item) = 0;
+  virtual void OnGet(uint16_t process, const GetRequest& request) = 0;
   virtual void OnGot(uint16_t process, const Item& item,
                      const absl::StatusOr<GetAnswer>& answer) = 0;
   // It was asked then.

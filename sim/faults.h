@@ -92,8 +92,8 @@ class Faults {
   void PutBackLater(const Episode& episode, Duration age);
   void TakeDownAt(Moment moment, int tries, const Episode& episode);
   void BringUp(int process, const Episode& episode);
-  // All go down, a little after some node began to write a hint, or when none does.
   void ComeBackLinkByLink(const Episode& gone);
+  // All go down, a little after some node began to write a hint, or when none does.
   void CutPower(const Episode& episode);
   void CutPowerNow(const Episode& episode);
   void EndOfDrain(int process, int crashes);

@@ -190,6 +190,13 @@ TEST_P(ReapTest, WhatIsSentAgainUnderANewStampHasTheWriteInIt) {
   Disk(minter).set_conditions({.slow_by = 300ms});
   cluster_->net().SetPath(static_cast<uint16_t>(minter), static_cast<uint16_t>(late),
                           {.delay = 150ms, .reorder = 1});
+  struct : NetWatcher {
+    void OnAnswerArrived(uint16_t, uint16_t, uint64_t, const PeerResult& answer) override {
+      refused += !answer.ok() && DetailsOf(answer.status()).reason == kReasonStaleStamp;
+    }
+    int refused = 0;
+  } stale;
+  cluster_->net().AddWatcher(&stale);
   Client client = At(minter), other = At(owners_[0]);
   client.With(Consistency::kAll);
   for (int i = 0; i < 40; ++i) {
@@ -202,6 +209,8 @@ TEST_P(ReapTest, WhatIsSentAgainUnderANewStampHasTheWriteInIt) {
       world_->RunFor(35ms);
     }
   }
+  cluster_->net().RemoveWatcher(&stale);
+  EXPECT_GT(stale.refused, 0);
 }
 
 // Else a message of a lost disk's last life could pass for one of the new round.

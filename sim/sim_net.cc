@@ -304,10 +304,12 @@ class SimNet::Replier {
   void operator()(PeerResult result) {
     ANNULUS_CHECK(net_ != nullptr);  // Once.
     SimNet* net = std::exchange(net_, nullptr);
-    const uint16_t caller = net->process_of_[net->connections_[connection_].from];
+    const Instance asker = net->connections_[connection_].from;
     for (NetWatcher* watcher : net->watchers_) {
       if (forward_.has_value()) watcher->OnForwardAnswered(*forward_, process_);
-      watcher->OnAnswer(process_, caller, call_, result);
+      // Where the asker's life is over, the number of the call may be another one's by now.
+      if (net->Find(asker) == nullptr) continue;
+      watcher->OnAnswer(process_, net->process_of_[asker], call_, result);
     }
     auto message = std::make_shared<Message>();
     message->connection = connection_;
@@ -535,7 +537,7 @@ void SimNet::Arrive(std::shared_ptr<Message> message, bool copy) {
   world_->Trace(TraceKind::kMessage, (uint64_t{from} << 16) | to, message->call, message->hash);
   if (back) {
     const uint64_t call = message->call;
-    for (NetWatcher* watcher : watchers_) watcher->OnAnswerArrived(to, call, message->reply);
+    for (NetWatcher* watcher : watchers_) watcher->OnAnswerArrived(from, to, call, message->reply);
     if (message.use_count() == 1) {
       transport->FinishCall(call, std::move(message->reply));
     } else {

@@ -65,7 +65,8 @@ class NetWatcher {
   virtual void OnCall(uint16_t /*from*/, uint64_t /*call*/, const PeerRequest& /*request*/) {}
   virtual void OnAnswer(uint16_t /*from*/, uint16_t /*to*/, uint64_t /*call*/,
                         const PeerResult& /*answer*/) {}
-  virtual void OnAnswerArrived(uint16_t /*to*/, uint64_t /*call*/, const PeerResult& /*answer*/) {}
+  virtual void OnAnswerArrived(uint16_t /*from*/, uint16_t /*to*/, uint64_t /*call*/,
+                               const PeerResult& /*answer*/) {}
 };
 
 class SimNet {
@@ -98,6 +99,7 @@ class SimNet {
 
   // REQUIRES: it is there whenever the world runs.
   void AddWatcher(NetWatcher* watcher) { watchers_.push_back(watcher); }
+  void RemoveWatcher(NetWatcher* watcher) { std::erase(watchers_, watcher); }
   const Stats& stats() const { return stats_; }
   uint16_t processes() const { return processes_; }
 

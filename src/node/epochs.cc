@@ -14,6 +14,11 @@ namespace {
 constexpr char kPrefix[] = "epoch/";
 constexpr char kPrefixEnd[] = "epoch0";  // '0' follows '/'.
 
+PartitionEpochs Highest(const PartitionEpochs& a, const PartitionEpochs& b) {
+  return {std::max(a.current, b.current), std::max(a.closed, b.closed),
+          a.rebuilding || b.rebuilding, std::max(a.reserved, b.reserved)};
+}
+
 }  // namespace
 
 Bytes EpochsKey(PartitionId partition) {
@@ -125,11 +130,12 @@ Task<absl::Status> Epochs::SetRebuilding(PartitionId partition, bool rebuilding)
 Task<absl::Status> Epochs::Learn(PartitionId partition, PartitionEpochs epochs,
                                  StorageBatch batch) {
   Slot& slot = slots_[partition.value()];
-  epochs.reserved = std::max(epochs.reserved, slot.written.reserved);
+  // What was noted since the lesson was made stays: it may have been answered for.
+  epochs = Highest(epochs, slot.written);
   if (slot.written == epochs && slot.now == epochs && batch.empty()) co_return absl::OkStatus();
   slot.written = epochs;
   absl::Status written = co_await Write(partition, std::move(batch));
-  if (written.ok()) slot.now = epochs;
+  if (written.ok()) slot.now = Highest(slot.now, epochs);
   co_return written;
 }
 

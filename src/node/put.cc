@@ -155,6 +155,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
     --target->under_way;
     if (!over_ && IsStale(result)) {
       ++target->under_way;
+      target->again_at = deadline_;  // Until it is sent what is read.
       node_->background->Spawn(ReadAgain(shared_from_this(), [this, target] {
         --target->under_way;
         if (!over_) SendToOwner(target);

@@ -160,6 +160,13 @@ Task<bool> Reaper::Gather(Round* round) {
     round->incarnations[asked[i]] = replies[i]->incarnation;
   }
   round->epoch = EpochAbove(epochs);
+  // What it hears of is known to another disk from then on, even where there is no round.
+  const PartitionEpochs& own = node_->epochs->Of(partition);
+  const Epoch heard(round->epoch.value() - 1);
+  if (heard > std::max(own.current, own.reserved)) {
+    absl::Status reserved = co_await node_->epochs->Reserve(partition, heard);
+    if (!reserved.ok()) Block(partition, node_->id);
+  }
   co_return !blocked_.contains(partition);
 }
 
@@ -258,24 +265,33 @@ Task<std::optional<std::vector<ReapReply>>> Reaper::AskStep(Round* round, ReapSt
   const size_t answers = step == ReapStep::kNote ? 1 : keys.size();
   std::vector<ReapReply> said;
   size_t next = 0;
+  bool all = true;
+  bool takes_part = false;
   for (NodeId member : members) {
-    if (member == node_->id) continue;
-    absl::StatusOr<ReapReply> reply = std::move(replies[next++]);
-    if (!reply.ok() || reply->yes.size() != answers) {
-      Block(round->partition, member);
-      co_return std::nullopt;
+    if (member == node_->id) {
+      takes_part = true;
+      continue;
     }
-    said.push_back(*std::move(reply));
+    absl::StatusOr<ReapReply> reply = std::move(replies[next++]);
+    if (reply.ok() && reply->yes.size() == answers) {
+      said.push_back(*std::move(reply));
+    } else {
+      Block(round->partition, member);
+      all = false;
+    }
   }
-  if (said.size() == members.size()) co_return said;
-  // Itself last, once all others have: core/reap says of a raise why.
-  ReapRequest own = request_to(node_->id);
-  absl::StatusOr<ReapReply> reply = co_await Answer(std::move(own));
-  if (!reply.ok() || reply->yes.size() != answers) {
-    Block(round->partition, node_->id);
-    co_return std::nullopt;
+  // Itself last; and where not all others have raised, not at all (core/reap: reserved).
+  if (takes_part && (all || step != ReapStep::kRaise)) {
+    ReapRequest own = request_to(node_->id);
+    absl::StatusOr<ReapReply> reply = co_await Answer(std::move(own));
+    if (reply.ok() && reply->yes.size() == answers) {
+      said.push_back(*std::move(reply));
+    } else {
+      Block(round->partition, node_->id);
+      all = false;
+    }
   }
-  said.push_back(*std::move(reply));
+  if (!all) co_return std::nullopt;
   co_return said;
 }
 

@@ -207,6 +207,20 @@ TEST_F(ReplicaReapTest, EpochsComeBackAfterAStart) {
   EXPECT_FALSE(again.Serves(kPartition));
 }
 
+// A lesson takes a while, and a round goes on meanwhile.
+TEST(EpochsTest, ALessonTakesNothingBackThatWasNotedSinceItWasMade) {
+  ReplicaForTest at;
+  const PartitionEpochs lesson{Epoch(2), Epoch(2)};
+  at.epochs.StopServing(kPartition);
+  ASSERT_EQ(at.Run(at.epochs.Note(kPartition, Epoch(5))), absl::OkStatus());
+  ASSERT_EQ(at.Run(at.epochs.Reserve(kPartition, Epoch(7))), absl::OkStatus());
+  ASSERT_EQ(at.Run(at.epochs.Learn(kPartition, lesson, {})), absl::OkStatus());
+  const PartitionEpochs noted{Epoch(5), Epoch(5), false, Epoch(7)};
+  EXPECT_EQ(at.epochs.Of(kPartition), noted);
+  EXPECT_EQ(*DecodeEpochs(at.storage.entries.at({ColumnFamily::kMeta, EpochsKey(kPartition)})),
+            noted);
+}
+
 TEST_F(ReplicaReapTest, StampsRiseOnlyOnceThatIsDurable) {
   at_.storage.fails = absl::ResourceExhaustedError("full");
   EXPECT_FALSE(at_.Run(at_.epochs.Raise(kPartition, Epoch(2))).ok());
