@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -107,13 +108,18 @@ struct ReplicaForTest {
   // Of a flow that waits for nothing but this store.
   template <class T>
   T Run(Task<T> task) {
-    std::optional<T> result;
-    group.Spawn([](Task<T> task, std::optional<T>* result) -> Task<void> {
+    return Start(std::move(task))->value_or(T(absl::UnknownError("it waits")));
+  }
+  // What it comes to, once it has: it may wait for commits that are held.
+  template <class T>
+  std::shared_ptr<std::optional<T>> Start(Task<T> task) {
+    auto result = std::make_shared<std::optional<T>>();
+    group.Spawn([](Task<T> task, std::shared_ptr<std::optional<T>> result) -> Task<void> {
       T value = co_await std::move(task);
       *result = std::move(value);
-    }(std::move(task), &result));
+    }(std::move(task), result));
     loop.Run();
-    return result.value_or(T(absl::UnknownError("it waits")));
+    return result;
   }
 
   ManualLoop loop;

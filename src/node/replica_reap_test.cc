@@ -72,12 +72,16 @@ TEST_F(ReplicaReapTest, OnlyWhatIsUnchangedSinceTheRaiseIsMarked) {
 // Else a read between the two would send what the change replaces, under the round's own stamp.
 TEST_F(ReplicaReapTest, WhatChangesWhileARaiseIsOnItsWayIsNotOlderThanTheRound) {
   at_.storage.holds = true;
-  EXPECT_TRUE(absl::IsUnknown(at_.Run(at_.epochs.Raise(kPartition, Epoch(2)))));
-  EXPECT_TRUE(absl::IsUnknown(Merge(Deleted())));
-  at_.storage.LetGo();  // The raise.
+  const auto raised = at_.Start(at_.epochs.Raise(kPartition, Epoch(2)));
+  const auto changed =
+      at_.Start(at_.replica.ApplyMerge({kItem, NodeId()}, {Encode(Deleted()), kFirstEpoch}));
+  at_.storage.LetGo();
+  EXPECT_EQ(*raised, absl::OkStatus());
   EXPECT_EQ(at_.epochs.Of(kPartition).current, Epoch(2));
-  at_.storage.LetGo();  // The change.
-  at_.loop.Run();
+  EXPECT_FALSE(changed->has_value());
+  at_.storage.LetGo();
+  EXPECT_EQ(*changed, absl::OkStatus());
+  at_.storage.holds = false;
   EXPECT_EQ(Stored().record, Deleted());
   EXPECT_EQ(Stored().epoch, Epoch(2));
   EXPECT_FALSE(*at_.Run(at_.replica.IsEligible(kKey, DigestOf(kItem, Deleted()))));
