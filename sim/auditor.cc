@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/checksum.h"
 #include "core/hint/hint.h"
+#include "core/quorum/replicas.h"
 #include "core/ring/ring.h"
 #include "core/version/stored.h"
 #include "node/epochs.h"
@@ -176,13 +177,6 @@ void Auditor::OnAnswerArrived(uint16_t from, uint16_t to, uint64_t call, const P
   }
 }
 
-uint32_t Auditor::CountOf(const ReplicaCount& count) const {
-  const auto owners = static_cast<uint32_t>(layout_->Owners(PartitionId(0)).size());
-  if (count.number > 0) return count.number;
-  if (count.level == Consistency::kOne) return 1;
-  return count.level == Consistency::kAll ? owners : owners / 2 + 1;
-}
-
 void Auditor::OnGet(uint16_t process, const GetRequest& request) {
   if (!KnowsLayout()) return;
   Reading& reading = readings_[{LifeOf(process), KeyOf(request.item)}];
@@ -190,10 +184,11 @@ void Auditor::OnGet(uint16_t process, const GetRequest& request) {
     reading.alone = false;
     return;
   }
+  const auto owners = static_cast<uint32_t>(layout_->Owners(PartitionId(0)).size());
   reading = Reading{.running = 1,
                     .alone = true,
                     .strict = !request.sloppy,
-                    .wants = CountOf(request.r),
+                    .wants = Resolve(request.r, owners, "r").value_or(0),
                     .since = cluster_->world().now()};
 }
 

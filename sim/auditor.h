@@ -95,7 +95,6 @@ class Auditor : public DiskWatcher, public NetWatcher, public ClientWatcher {
   // False while nobody has a layout.
   bool KnowsLayout();
   Bytes KeyOf(const Item& item) const;
-  uint32_t CountOf(const ReplicaCount& count) const;
   const SimDisk& DiskOf(int node) const { return cluster_->Node(node).disk(); }
   std::optional<Record> HeldBy(int node, const Bytes& data_key) const;
   bool Holds(int node, const Bytes& data_key, const VersionVector& dots) const;

@@ -291,7 +291,7 @@ TEST(PeerCodec, MovesValuesInsteadOfCopyingThem) {
 
 TEST(PeerCodec, PassesReaping) {
   const std::vector<PartitionId> partitions = {PartitionId(0), PartitionId(65535)};
-  const std::vector<PartitionEpochs> epochs = {{Epoch(3), Epoch(2), true},
+  const std::vector<PartitionEpochs> epochs = {{Epoch(3), Epoch(2), true, Epoch(9)},
                                                {Epoch(1ull << 40), Epoch(1), false}};
   const EpochsRequest asked = Pass(EpochsRequest{partitions, epochs, true});
   EXPECT_EQ(asked.partitions, partitions);
