@@ -48,13 +48,6 @@ bool Writes(const StorageBatch& batch, ColumnFamily family) {
   return false;
 }
 
-bool OnlyRemoves(const StorageBatch& batch) {
-  for (const StorageWrite& write : batch) {
-    if (write.value.has_value()) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 SimDisk::SimDisk(World* world, uint16_t process, bool sync)

@@ -33,6 +33,13 @@ struct StorageWrite {
 };
 // Applied as one, or not at all.
 using StorageBatch = std::vector<StorageWrite>;
+// Such a batch makes room in the end, and is taken for a while where the disk is full for others.
+inline bool OnlyRemoves(const StorageBatch& batch) {
+  for (const StorageWrite& write : batch) {
+    if (write.value.has_value()) return false;
+  }
+  return true;
+}
 
 struct StoragePage {
   std::vector<std::pair<Bytes, Bytes>> entries;  // Ascending by key.
@@ -43,8 +50,9 @@ struct StoragePage {
 // callback may come before the call returns where the answer is in memory already.
 //
 // Errors: RESOURCE_EXHAUSTED where the disk is full (nothing was written), DATA_LOSS where bytes on
-// disk are damaged. A failed fsync is no error here: it ends the process, since nobody can know
-// what it left behind.
+// disk cannot be read. (Bytes that the store itself finds damaged end the process where there are
+// peers to rebuild from; what it takes for good and is not, the checksums of records find.) A
+// failed fsync is no error here: it ends the process, since nobody can know what it left behind.
 class Storage {
  public:
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<std::optional<Bytes>>)>;

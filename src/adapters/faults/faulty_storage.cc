@@ -8,7 +8,7 @@ namespace annulus {
 
 void FaultyStorage::Commit(StorageBatch batch, CommitDone done) {
   const DiskFault fault = plane_->disk();
-  if (fault.full) {
+  if (fault.full && !OnlyRemoves(batch)) {
     loop_->Post([done = std::move(done)]() mutable {
       done(WithDetails(absl::ResourceExhaustedError("the disk is full: a fault that was set"),
                        {.reason = "DISK_FULL", .retry_after = 1s}));

@@ -21,6 +21,16 @@ rocksdb::Status AddTo(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* f
   return batch->Delete(family, write.key);
 }
 
+uint64_t FreeBytesMin(const StorageBatch& batch) {
+  return OnlyRemoves(batch) ? kRemovalsFreeBytesMin : kCommitsFreeBytesMin;
+}
+
+absl::Status NoRoom(const std::string& path, uint64_t free_bytes) {
+  return DiskFull(absl::StrCat("data directory ", path, ": the disk is full (", free_bytes >> 20,
+                               " MiB are free, the last ", kCommitsFreeBytesMin >> 20,
+                               " MiB are kept); free disk space, writes go on by themselves then"));
+}
+
 // Memory that a rare large group leaves behind is given back; what ordinary groups need is kept.
 constexpr size_t kKeptBytesMax = 1u << 20;
 
@@ -78,8 +88,15 @@ void CommitThread::Run() {
     }
     for (size_t next = 0; next < taken.size();) {
       std::vector<Storage::CommitDone> dones;
+      std::vector<Storage::CommitDone> refused;
+      // Asked for each group, since others fill the disk too; it costs a microsecond or two.
+      const uint64_t free_bytes = disk_->FreeBytes(path_);
       while (next < taken.size() && merged.GetDataSize() < kGroupBytesMax) {
         PendingCommit& commit = taken[next++];
+        if (free_bytes < FreeBytesMin(commit.batch) + merged.GetDataSize()) {
+          refused.push_back(std::move(commit.done));
+          continue;
+        }
         for (const StorageWrite& write : commit.batch) {
           rocksdb::ColumnFamilyHandle* family = families_[static_cast<size_t>(write.family)];
           // Fails only for keys or batches of 4 GiB.
@@ -95,29 +112,27 @@ void CommitThread::Run() {
       } else {
         merged.Clear();
       }
-      // Moved into the job, so that the callbacks run and die on the loop.
-      loop_->Post([alive = alive_, dones = std::move(dones), status = std::move(status)]() mutable {
-        for (Storage::CommitDone& done : dones) {
-          if (!*alive) return;
-          done(status);
-        }
-      });
+      // Moved into the jobs, so that the callbacks run and die on the loop.
+      Tell(std::move(dones), std::move(status));
+      if (!refused.empty()) Tell(std::move(refused), NoRoom(path_, free_bytes));
     }
     taken.clear();
     if (taken.capacity() * sizeof(PendingCommit) > kKeptBytesMax) CommitGroup().swap(taken);
   }
 }
 
+void CommitThread::Tell(std::vector<Storage::CommitDone> dones, absl::Status status) {
+  if (dones.empty()) return;
+  loop_->Post([alive = alive_, dones = std::move(dones), status = std::move(status)]() mutable {
+    for (Storage::CommitDone& done : dones) {
+      if (!*alive) return;
+      done(status);
+    }
+  });
+}
+
 absl::Status CommitThread::Write(rocksdb::WriteBatch* merged) {
   if (merged->Count() == 0) return absl::OkStatus();
-  // Asked for each group, since others fill the disk too; it costs a microsecond or two.
-  const uint64_t free_bytes = disk_->FreeBytes(path_);
-  if (free_bytes < kCommitsFreeBytesMin + merged->GetDataSize()) {
-    return DiskFull(
-        absl::StrCat("data directory ", path_, ": the disk is full (", free_bytes >> 20,
-                     " MiB are free, the last ", kCommitsFreeBytesMin >> 20,
-                     " MiB are kept); free disk space, writes go on by themselves then"));
-  }
   rocksdb::WriteOptions options;
   options.sync = sync_;
   const rocksdb::Status status = db_->Write(options, merged);

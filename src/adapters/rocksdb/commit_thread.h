@@ -53,6 +53,8 @@ class CommitThread {
  private:
   void Run();
   absl::Status Write(rocksdb::WriteBatch* merged);
+  // Runs them on the loop.
+  void Tell(std::vector<Storage::CommitDone> dones, absl::Status status);
 
   rocksdb::DB* const db_;
   const std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_;

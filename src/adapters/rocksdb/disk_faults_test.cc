@@ -75,11 +75,24 @@ TEST_F(DiskFaults, FullDiskRefusesCommitsAndHealsByItself) {
   EXPECT_EQ(store_.Text("refused"), "-");
   EXPECT_EQ(store_.Text("before"), "v");
 
+  // What only removes goes on for a while, also in one group with what is refused.
+  std::optional<absl::Status> refused, removed;
+  store_.storage->Commit({{ColumnFamily::kData, "refused", "v"}},
+                         [&](absl::Status s) { refused = std::move(s); });
+  store_.storage->Commit({{ColumnFamily::kData, "before", std::nullopt}},
+                         [&](absl::Status s) { removed = std::move(s); });
+  ASSERT_TRUE(store_.loop.RunUntil([&] { return refused.has_value() && removed.has_value(); }));
+  EXPECT_EQ(refused->code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(removed->ok()) << *removed;
+  EXPECT_EQ(store_.Text("before"), "-");
+  disk_->free_bytes = kRemovalsFreeBytesMin;
+  EXPECT_EQ(store_.Remove("before").code(), absl::StatusCode::kResourceExhausted);
+
   disk_->free_bytes = -1;
   EXPECT_TRUE(store_.Put("after", "v").ok());
   store_.Close();
   ASSERT_TRUE(store_.Open().ok());
-  EXPECT_EQ(store_.Text("before"), "v");
+  EXPECT_EQ(store_.Text("before"), "-");
   EXPECT_EQ(store_.Text("refused"), "-");
   EXPECT_EQ(store_.Text("after"), "v");
 }
@@ -186,6 +199,32 @@ TEST_F(DiskFaults, DamageThatACompactionMeetsMarksTheDatabase) {
     store.loop.RunUntil([] { return false; });
   };
   EXPECT_DEATH(compact(), "background work met damage");
+}
+
+// To answer "damaged" for ever would keep anti-entropy, hand-off and the rebuild of others from
+// what lies beside it.
+TEST_F(DiskFaults, DamageThatAReadMeetsMarksTheDatabase) {
+  const std::string path = directory_.path("store");
+  TestStore store(RocksOptions{.path = path, .ends_when_damaged = true});
+  ASSERT_TRUE(store.Open().ok());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(store.Put(std::to_string(i), Bytes(100, 'x')).ok());
+  store.Close();
+  ASSERT_TRUE(store.Open().ok());  // Makes a table of the log.
+  store.Close();
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.path().extension() != ".sst") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(10);
+    file.put('?');
+  }
+  const auto read = [&] {
+    if (store.Open().ok()) store.Text("1");
+  };
+  EXPECT_DEATH(read(), "a read met damage");
+  const auto scan = [&] {
+    if (store.Open().ok()) store.Range("", "z").status().IgnoreError();
+  };
+  EXPECT_DEATH(scan(), "a read met damage");
 }
 
 TEST_F(DiskFaults, FailedWriteEndsTheProcess) {

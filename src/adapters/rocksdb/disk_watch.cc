@@ -7,6 +7,12 @@
 
 namespace annulus {
 
+void EndDamaged(const std::string& path, const std::string& what, const rocksdb::Status& damage) {
+  // Where even the mark cannot be written, the next start meets the damage again, in its time.
+  MarkDamaged(path, damage.ToString()).IgnoreError();
+  Die(absl::StrCat(what, " met damage"), path, damage);
+}
+
 void DiskWatch::OnIOError(const rocksdb::IOErrorInfo& info) {
   const bool is_log = absl::EndsWith(info.file_path, ".log");
   switch (info.operation) {
@@ -27,10 +33,8 @@ void DiskWatch::OnBackgroundError(rocksdb::BackgroundErrorReason /*reason*/,
                                   rocksdb::Status* error) {
   // Damage: RocksDB stops to write, reads go on, commits and reads say DATA_LOSS from here on.
   if (error->IsCorruption()) {
-    if (!ends_when_damaged_) return;
-    // Where even the mark cannot be written, the next start meets the damage again, in its time.
-    MarkDamaged(path_, error->ToString()).IgnoreError();
-    Die("background work met damage", path_, *error);
+    if (ends_when_damaged_) EndDamaged(path_, "background work", *error);
+    return;
   }
   // From a hard error RocksDB recovers by itself once there is space again, from a fatal one never.
   // A process that starts anew either finds space or says at the start that there is none.

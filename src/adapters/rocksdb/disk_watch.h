@@ -6,6 +6,11 @@
 
 namespace annulus {
 
+// A read or background work met bytes that fail RocksDB's own checksums: marks the database, so
+// that the next start sets it aside, and ends the process.
+[[noreturn]] void EndDamaged(const std::string& path, const std::string& what,
+                             const rocksdb::Status& damage);
+
 // Hears of failures in RocksDB's own threads (flush, compaction, manifest), where no caller waits
 // for the answer, and of these, which end the process whatever their errno:
 // - a failed sync: one that fails for want of space leaves the same doubt as any other;

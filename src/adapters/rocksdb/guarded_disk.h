@@ -15,9 +15,11 @@ namespace annulus {
 // to the log failed halfway: it may go on with the same log behind the torn record. So the log must
 // never meet a full disk. Two marks see to it: tables (flushes and compactions, which can eat any
 // space) fail with NoSpace while some space is left, and commits are refused, before RocksDB hears
-// of them, while still enough is left for the log records that are under way.
+// of them, while still enough is left for the log records that are under way. What only removes is
+// refused later: hints that were delivered make room once they are compacted.
 inline constexpr uint64_t kTablesFreeBytesMin = 48u << 20;
 inline constexpr uint64_t kCommitsFreeBytesMin = 24u << 20;
+inline constexpr uint64_t kRemovalsFreeBytesMin = 12u << 20;
 
 class GuardedDisk final : public rocksdb::FileSystemWrapper {
  public:

@@ -160,18 +160,10 @@ absl::Status OpenError(const rocksdb::Status& status, const std::string& path) {
   return FromRocks(status, "opening data directory", path);
 }
 
-absl::StatusOr<std::optional<Bytes>> Answer(const rocksdb::Status& status, Bytes value,
-                                            const std::string& path) {
-  if (status.ok()) return std::optional<Bytes>(std::move(value));
-  if (status.IsNotFound()) return std::optional<Bytes>();
-  return FromRocks(status, "reading", path);
-}
-
-absl::StatusOr<StoragePage> GetPage(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family,
-                                    const Bytes& begin, const Bytes& end, size_t entries_max,
-                                    size_t bytes_max, const std::string& path) {
-  StoragePage page;
-  if (begin >= end) return page;
+rocksdb::Status ReadPage(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* family, const Bytes& begin,
+                         const Bytes& end, size_t entries_max, size_t bytes_max,
+                         StoragePage* page) {
+  if (begin >= end) return rocksdb::Status::OK();
   rocksdb::ReadOptions options;
   const rocksdb::Slice upper(end);
   options.iterate_upper_bound = &upper;
@@ -179,15 +171,14 @@ absl::StatusOr<StoragePage> GetPage(rocksdb::DB* db, rocksdb::ColumnFamilyHandle
   std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(options, family));
   size_t bytes = 0;
   for (at->Seek(begin); at->Valid(); at->Next()) {
-    if (!page.entries.empty() && (page.entries.size() >= entries_max || bytes >= bytes_max)) {
-      page.more = true;
+    if (!page->entries.empty() && (page->entries.size() >= entries_max || bytes >= bytes_max)) {
+      page->more = true;
       break;
     }
-    page.entries.emplace_back(at->key().ToString(), at->value().ToString());
+    page->entries.emplace_back(at->key().ToString(), at->value().ToString());
     bytes += at->key().size() + at->value().size();
   }
-  if (!at->status().ok()) return FromRocks(at->status(), "reading", path);
-  return page;
+  return at->status();
 }
 
 }  // namespace
@@ -256,6 +247,20 @@ RocksStorage::~RocksStorage() {
   db_->Close().PermitUncheckedError();
 }
 
+absl::Status RocksStorage::ReadError(const rocksdb::Status& status) const {
+  if (status.IsCorruption() && options_.ends_when_damaged) {
+    EndDamaged(options_.path, "a read", status);
+  }
+  return FromRocks(status, "reading", options_.path);
+}
+
+absl::StatusOr<std::optional<Bytes>> RocksStorage::Answer(const rocksdb::Status& status,
+                                                          Bytes value) const {
+  if (status.ok()) return std::optional<Bytes>(std::move(value));
+  if (status.IsNotFound()) return std::optional<Bytes>();
+  return ReadError(status);
+}
+
 void RocksStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
   rocksdb::ReadOptions in_memory;
   in_memory.read_tier = rocksdb::kBlockCacheTier;
@@ -266,7 +271,7 @@ void RocksStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
   // way.
   const bool unknown = status.IsIncomplete() || (status.ok() && value.empty());
   if (!unknown) {
-    done(Answer(status, std::move(value), options_.path));
+    done(Answer(status, std::move(value)));
     return;
   }
   readers_->Run([this, alive = alive_, family, key = std::move(key),
@@ -274,7 +279,7 @@ void RocksStorage::Read(ColumnFamily family, Bytes key, ReadDone done) {
     Bytes value;
     const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), Handle(family), key, &value);
     loop_->Post([alive = std::move(alive), done = std::move(done),
-                 answer = Answer(status, std::move(value), options_.path)]() mutable {
+                 answer = Answer(status, std::move(value))]() mutable {
       if (*alive) done(std::move(answer));
     });
   });
@@ -284,11 +289,14 @@ void RocksStorage::ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t
                              size_t bytes_max, PageDone done) {
   readers_->Run([this, alive = alive_, family, begin = std::move(begin), end = std::move(end),
                  entries_max, bytes_max, done = std::move(done)]() mutable {
-    absl::StatusOr<StoragePage> page =
-        GetPage(db_.get(), Handle(family), begin, end, entries_max, bytes_max, options_.path);
+    StoragePage page;
+    const rocksdb::Status status =
+        ReadPage(db_.get(), Handle(family), begin, end, entries_max, bytes_max, &page);
+    absl::StatusOr<StoragePage> answer = std::move(page);
+    if (!status.ok()) answer = ReadError(status);
     loop_->Post(
-        [alive = std::move(alive), done = std::move(done), page = std::move(page)]() mutable {
-          if (*alive) done(std::move(page));
+        [alive = std::move(alive), done = std::move(done), answer = std::move(answer)]() mutable {
+          if (*alive) done(std::move(answer));
         });
   });
 }

@@ -19,6 +19,7 @@ class ColumnFamilyHandle;
 class DB;
 class Env;
 class Statistics;
+class Status;
 }  // namespace rocksdb
 
 namespace annulus {
@@ -33,8 +34,10 @@ struct RocksOptions {
   // death of the process, may lose the last acknowledged commits: a suffix, never one from the
   // middle.
   bool sync = true;
-  // What happens where damage is met that RocksDB does not get over (it never writes again):
-  // - false: commits, and reads of what is damaged, are DATA_LOSS from then on; the rest is read.
+  // What happens where a read meets bytes that fail RocksDB's checksums, or background work does
+  // (which RocksDB does not get over: it never writes again):
+  // - false: reads of what is damaged are DATA_LOSS, and after background work commits too; the
+  //   rest is read.
   // - true: the directory is marked, and the process ends. The next Open is DATA_LOSS. For whoever
   //   can set the database aside (data_directory.h) and rebuild it from elsewhere.
   bool ends_when_damaged = false;
@@ -68,10 +71,10 @@ struct RocksOptions {
 // way, no more.
 //
 // How a full disk goes: commits get RESOURCE_EXHAUSTED while less than kCommitsFreeBytesMin are
-// left (guarded_disk.h), and no longer. Where flushes met it first, which happens at
-// kTablesFreeBytesMin, they get it until RocksDB, which looks every 5 s, has flushed what waits.
-// Reads go on all the time. A disk that fails in any other way while it is written ends the
-// process.
+// left (guarded_disk.h), and no longer; those that only remove have kRemovalsFreeBytesMin. Where
+// flushes met it first, which happens at kTablesFreeBytesMin, they get it until RocksDB, which
+// looks every 5 s, has flushed what waits. Reads go on all the time. A disk that fails in any other
+// way while it is written ends the process.
 //
 // REQUIRES: the loop outlives it. All methods, and the destructor, on the loop's thread.
 class RocksStorage final : public Storage {
@@ -108,6 +111,9 @@ class RocksStorage final : public Storage {
   RocksStorage(RocksOptions options, Loop* loop);
   absl::Status OpenDatabase();
   void HandOver();
+  // What a read came to, on any thread.
+  absl::StatusOr<std::optional<Bytes>> Answer(const rocksdb::Status& status, Bytes value) const;
+  absl::Status ReadError(const rocksdb::Status& status) const;
   rocksdb::ColumnFamilyHandle* Handle(ColumnFamily family) const {
     return families_[static_cast<size_t>(family)];
   }
