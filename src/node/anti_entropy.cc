@@ -160,22 +160,13 @@ Task<void> AntiEntropy::Scrub() {
 }
 
 Task<void> AntiEntropy::ScrubPartition(PartitionId partition) {
-  HashTree& tree = node_->replica->tree();
-  absl::StatusOr<Leaves> computed = co_await tree.ComputeLeaves(partition);
-  absl::StatusOr<Leaves> stored = co_await tree.ReadLeaves(partition);
+  absl::StatusOr<uint32_t> corrected = co_await node_->replica->tree().Correct(partition);
   ++node_->counters.partitions_scrubbed;
-  if (!computed.ok() || !stored.ok()) {
-    const absl::Status& why = computed.ok() ? stored.status() : computed.status();
-    node_->events("scrub_failed",
-                  absl::StrCat("partition ", partition.value(), ": ", std::string(why.message())));
-    co_return;
-  }
-  for (uint32_t leaf = 0; leaf < kLeavesPerPartition; ++leaf) {
-    if ((*computed)[leaf] == (*stored)[leaf]) continue;
-    // Or it changed while it was looked at: this looks exactly.
-    LeafId id{partition, leaf};
-    const absl::StatusOr<bool> wrong = co_await tree.Recompute(id);
-    if (wrong.ok() && *wrong) ++node_->counters.leaves_corrected;
+  if (corrected.ok()) {
+    node_->counters.leaves_corrected += *corrected;
+  } else {
+    node_->events("scrub_failed", absl::StrCat("partition ", partition.value(), ": ",
+                                               std::string(corrected.status().message())));
   }
 }
 

@@ -14,11 +14,6 @@ namespace {
 constexpr char kPrefix[] = "epoch/";
 constexpr char kPrefixEnd[] = "epoch0";  // '0' follows '/'.
 
-PartitionEpochs Highest(const PartitionEpochs& a, const PartitionEpochs& b) {
-  return {std::max(a.current, b.current), std::max(a.closed, b.closed),
-          a.rebuilding || b.rebuilding, std::max(a.reserved, b.reserved)};
-}
-
 }  // namespace
 
 Bytes EpochsKey(PartitionId partition) {
@@ -133,15 +128,30 @@ Task<absl::Status> Epochs::Learn(PartitionId partition, PartitionEpochs epochs,
   // What was noted since the lesson was made stays: it may have been answered for.
   epochs = Highest(epochs, slot.written);
   if (slot.written == epochs && slot.now == epochs && batch.empty()) co_return absl::OkStatus();
-  slot.written = epochs;
-  absl::Status written = co_await Write(partition, std::move(batch));
-  if (written.ok()) slot.now = Highest(slot.now, epochs);
-  co_return written;
+  batch.push_back({ColumnFamily::kMeta, EpochsKey(partition), Encode(epochs)});
+  const uint64_t writes = slot.writes;
+  absl::Status learnt = co_await Commit(std::move(batch));
+  // Nothing was learnt: what is written from here on must not say so, as the rest of the batch was
+  // not carried out either.
+  if (!learnt.ok()) co_return learnt;
+  slot.written = Highest(slot.written, epochs);
+  slot.now = Highest(slot.now, epochs);
+  if (slot.writes == writes) co_return absl::OkStatus();
+  // Something was noted meanwhile, and lies on the disk above what was learnt.
+  StorageBatch alone;
+  absl::Status again = co_await Write(partition, std::move(alone));
+  co_return again;
 }
 
 Task<absl::Status> Epochs::Write(PartitionId partition, StorageBatch batch) {
-  batch.push_back(
-      {ColumnFamily::kMeta, EpochsKey(partition), Encode(slots_[partition.value()].written)});
+  Slot& slot = slots_[partition.value()];
+  ++slot.writes;
+  batch.push_back({ColumnFamily::kMeta, EpochsKey(partition), Encode(slot.written)});
+  absl::Status written = co_await Commit(std::move(batch));
+  co_return written;
+}
+
+Task<absl::Status> Epochs::Commit(StorageBatch batch) {
   absl::Status status = co_await Await<absl::Status>(
       [&](auto done) { env_.storage->Commit(std::move(batch), std::move(done)); });
   co_return status;

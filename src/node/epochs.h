@@ -54,17 +54,21 @@ class Epochs {
   Task<absl::Status> Note(PartitionId partition, Epoch epoch);
   // To rebuild begins with the call, not to ends when that is durable.
   Task<absl::Status> SetRebuilding(PartitionId partition, bool rebuilding);
-  // `batch` is written with it, as one. REQUIRES: the partition is not served yet.
+  // `batch` is written with it, as one: where that fails, nothing is learnt. REQUIRES: the
+  // partition is not served yet.
   Task<absl::Status> Learn(PartitionId partition, PartitionEpochs epochs, StorageBatch batch);
 
  private:
   struct Slot {
     PartitionEpochs now;
     PartitionEpochs written;  // As it is on its way to the disk.
+    uint64_t writes = 0;      // That were begun.
     bool told = false;
   };
 
+  // `written`, and the batch with it.
   Task<absl::Status> Write(PartitionId partition, StorageBatch batch);
+  Task<absl::Status> Commit(StorageBatch batch);
 
   Env env_;
   std::vector<Slot> slots_;

@@ -188,7 +188,11 @@ Task<RepairVerdict> Repair(NodeContext* node, const ReadQuorum& quorum, const Ge
     } else if (next < others.size()) {
       send(others[next++]);
     } else if (!answer.has_value()) {
-      for (NodeId owner : owners) send(owner);  // A merge is idempotent.
+      // A merge is idempotent. Those that have confirmed it are left alone, and the rest is paid
+      // for out of what has succeeded: a record may be large, and who is silent overloaded.
+      for (NodeId owner : owners) {
+        if (!level.HasAcked(owner) && node->peers->MayRepeat()) send(owner);
+      }
     }
   }
   co_return request.sloppy || level.verdict() == Verdict::kWon ? RepairVerdict::kDone

@@ -104,12 +104,17 @@ Task<void> HandOff(NodeContext* node, NodeId target) {
       local.Spawn(ReplayOne(node, std::move(key), std::move(value), results.sender()));
     }
     bool failed = false;
+    bool full = false;
     for (size_t left = page->entries.size(); left > 0; --left) {
       std::optional<absl::Status> replayed = co_await results.Next();
       failed |= !replayed->ok();
+      full |= absl::IsResourceExhausted(*replayed);
     }
     window = failed ? std::max<size_t>(window / 2, 1) : std::min(window + 1, kWindowMax);
     if (failed && node->peers->StateOf(target) != Liveness::State::kUp) co_return;
+    // Its disk has no room for more, or ours none for the note that it was delivered: to send on
+    // would be to send it all again the next time.
+    if (full) co_return;
     if (!page->more) co_return;
   }
 }

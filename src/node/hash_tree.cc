@@ -225,6 +225,28 @@ Task<absl::StatusOr<Leaves>> HashTree::ComputeLeaves(PartitionId partition) {
   }
 }
 
+Task<absl::StatusOr<uint32_t>> HashTree::Correct(PartitionId partition) {
+  absl::StatusOr<Leaves> computed = co_await ComputeLeaves(partition);
+  if (!computed.ok()) co_return computed.status();
+  absl::StatusOr<Leaves> stored = co_await ReadLeaves(partition);
+  if (!stored.ok()) co_return stored.status();
+  uint32_t corrected = 0;
+  absl::Status failed;
+  for (uint32_t leaf = 0; leaf < kLeavesPerPartition; ++leaf) {
+    if ((*computed)[leaf] == (*stored)[leaf]) continue;
+    // Or it changed while it was looked at: this looks exactly.
+    LeafId id{partition, leaf};
+    absl::StatusOr<bool> wrong = co_await Recompute(id);
+    if (wrong.ok()) {
+      corrected += *wrong;
+    } else {
+      failed = wrong.status();
+    }
+  }
+  if (!failed.ok()) co_return failed;
+  co_return corrected;
+}
+
 Task<absl::StatusOr<uint64_t>> HashTree::ReadLeaf(LeafId id) {
   using Found = absl::StatusOr<std::optional<Bytes>>;
   Bytes key = TreeKey(id);

@@ -58,6 +58,9 @@ class HashTree {
   Task<absl::StatusOr<bool>> Recompute(LeafId id);
   // All leaves of a partition as the data says, in one pass that changes meanwhile may blur.
   Task<absl::StatusOr<Leaves>> ComputeLeaves(PartitionId partition);
+  // Compares all leaves of a partition with its data, and recomputes those that differ. Returns how
+  // many were wrong. One that cannot be recomputed does not keep it from the others.
+  Task<absl::StatusOr<uint32_t>> Correct(PartitionId partition);
 
  private:
   // Notices changes of one leaf, or of a whole partition, that are under way while it lives.

@@ -60,10 +60,10 @@ Task<absl::Status> DropStaleHints(NodeContext* node, PartitionId partition, Epoc
 
 Task<void> LearnOne(NodeContext* node, PartitionId partition, PartitionEpochs told) {
   Epochs& epochs = *node->epochs;
-  if (epochs.Serves(partition)) co_return;
+  if (epochs.Serves(partition) || !node->refused.empty()) co_return;
   StorageBatch batch;
   Lesson lesson;
-  if (node->Owns(partition)) {
+  if (node->layout->Owns(node->id, partition)) {
     lesson = LearnAsOwner(epochs.Of(partition), told);
     if (lesson.set_aside) {
       batch = node->replica->RemovalOf(partition);
@@ -140,12 +140,13 @@ Task<void> LearnFrom(NodeContext* node, const HeardByPartition& heard, bool some
   }
 }
 
-// Returns once everything is served. Whoever waits for long owns nothing of the partition and was
-// told of an epoch that it has not noted: only a round ends that, so it asks for one.
+// Returns once everything is served, or this process is refused: it is a copy of somebody who runs,
+// and learns nothing in its name. Whoever waits for long owns nothing of the partition and was told
+// of an epoch that it has not noted: only a round ends that, so it asks for one.
 Task<void> LearnAll(NodeContext* node) {
   const Instant begun = node->Now();
   Duration again = kAgainMin;
-  while (true) {
+  while (node->refused.empty()) {
     std::vector<PartitionId> partitions;
     for (uint32_t p = 0; p < node->layout->partitions(); ++p) {
       const PartitionId partition(p);
@@ -188,7 +189,7 @@ Task<void> LookAgain(NodeContext* node) {
 }  // namespace
 
 Task<void> RunLessons(NodeContext* node) {
-  while (true) {
+  while (node->refused.empty()) {
     co_await LearnAll(node);
     co_await Sleep(node->env.loop, node->options.repair_interval);
     co_await LookAgain(node);

@@ -31,6 +31,13 @@ Task<void> Rebuilder::Run() {
 
 Task<bool> Rebuilder::RebuildOne(PartitionId partition) {
   const uint64_t damages = damages_[partition];
+  // A leaf that still counts a record which was dropped would hide from the exchange that it is
+  // missing.
+  if (!corrected_.contains(partition)) {
+    absl::StatusOr<uint32_t> wrong = co_await node_->replica->tree().Correct(partition);
+    if (!wrong.ok() || damages_[partition] != damages) co_return false;
+    corrected_.insert(partition);
+  }
   // Those that rebuild it themselves are merged too: one that dropped a damaged record has all
   // others.
   std::vector<NodeId> others = node_->layout->Owners(partition);
@@ -58,13 +65,18 @@ void Rebuilder::NoteDamage(ColumnFamily family, const Bytes& key) {
   node_->background->Spawn(Drop(family, key));
 }
 
+void Rebuilder::BeginAnew(PartitionId partition) {
+  ++damages_[partition];
+  corrected_.erase(partition);
+}
+
 // The rebuild first, durably: from then on nobody counts on what is dropped.
 Task<void> Rebuilder::Drop(ColumnFamily family, Bytes key) {
   absl::Status done;
   if (family == ColumnFamily::kData) {
     const PartitionId partition = LeafOf(key).partition;
+    BeginAnew(partition);  // A rebuild that is about to end does not.
     done = co_await node_->epochs->SetRebuilding(partition, true);
-    ++damages_[partition];
   }
   if (done.ok()) {
     Bytes damaged = key;
@@ -76,10 +88,10 @@ Task<void> Rebuilder::Drop(ColumnFamily family, Bytes key) {
     node_->events("damage", own ? "a record failed its checksum; it is dropped, and its partition "
                                   "rebuilt from the other owners"
                                 : "a hint failed its checksum and is dropped");
-    if (own) ++damages_[LeafOf(key).partition];
+    if (own) BeginAnew(LeafOf(key).partition);
     wake_.sender().Deliver(true);
   }
-  // Where it could not be, it is met again.
+  // Where it could not be dropped, it is met again.
   dropping_.erase({family, key});
 }
 

@@ -36,11 +36,13 @@ class Rebuilder {
  private:
   Task<void> Drop(ColumnFamily family, Bytes key);
   Task<bool> RebuildOne(PartitionId partition);
+  void BeginAnew(PartitionId partition);
 
   NodeContext* node_;
   Mailbox<bool> wake_;
   std::set<std::pair<ColumnFamily, Bytes>> dropping_;
   std::map<PartitionId, uint64_t> damages_;  // How often each partition had to begin anew.
+  std::set<PartitionId> corrected_;          // Whose leaves were compared with the data since.
 };
 
 }  // namespace annulus

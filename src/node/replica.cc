@@ -74,6 +74,12 @@ absl::Status NotEligible() {
                     "NOT_ELIGIBLE");
 }
 
+// The ledger must not lose what it has not counted yet.
+absl::Status NotCounted() {
+  return NotApplied(absl::UnavailableError("the hints of this node's last life are still counted"),
+                    "HINTS_NOT_COUNTED");
+}
+
 absl::Status HintsFull(std::string why) {
   return NotApplied(absl::ResourceExhaustedError(std::move(why)), "HINTS_FULL");
 }
@@ -192,6 +198,7 @@ Task<absl::Status> Replica::Point(Place place) {
 }
 
 Task<absl::Status> Replica::Discard(Place place, Bytes encoded) {
+  if (!hints_counted_) co_return NotCounted();
   auto change = std::make_unique<Change>();
   change->what = Change::Discard{std::move(encoded)};
   absl::Status status = co_await Run(std::move(place), std::move(change));
@@ -278,21 +285,17 @@ Task<absl::Status> Replica::DropDamaged(ColumnFamily family, Bytes key) {
   if (family == ColumnFamily::kHint) {
     absl::StatusOr<ParsedHintKey> hint = ParseHintKey(data_key);
     if (!hint.ok()) co_return hint.status();
+    if (!hints_counted_) co_return NotCounted();
     place.hint_for = hint->target;
     data_key = std::move(hint->data_key);
   }
   absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
   if (!parsed.ok()) co_return parsed.status();
   place.item = std::move(parsed->item);
-  const bool own = place.hint_for == NodeId();
   auto change = std::make_unique<Change>();
   change->what = Change::DropDamaged{};
   absl::Status dropped = co_await Run(std::move(place), std::move(change));
-  if (!dropped.ok() || !own) co_return dropped;
-  // What it contributed to its leaf is not known any more.
-  const LeafId leaf = LeafOf(data_key);
-  absl::StatusOr<bool> wrong = co_await tree_.Recompute(leaf);
-  co_return wrong.status();
+  co_return dropped;
 }
 
 StorageBatch Replica::RemovalOf(PartitionId partition) {

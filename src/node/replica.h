@@ -82,7 +82,8 @@ class Replica {
 
   // Notes that the target lacks what this node holds of the item. HINTS_FULL as above.
   Task<absl::Status> Point(Place place);
-  // Removes the hint if it is still the one with this encoding.
+  // Removes the hint if it is still the one with this encoding. UNAVAILABLE before CountHints has
+  // ended.
   Task<absl::Status> Discard(Place place, Bytes encoded);
 
   // What a read found. Of an own copy, `stamp` is the partition's epoch before the read, and
@@ -113,7 +114,9 @@ class Replica {
   // What removes the own copy of a whole partition, to be committed while nothing of it is served.
   static StorageBatch RemovalOf(PartitionId partition);
 
-  // Removes whatever lies there, since it is damaged; where it turns out not to be, nothing.
+  // Removes whatever lies there, since it is damaged; where it turns out not to be, nothing. What
+  // an own copy contributed to its leaf is not known any more: whoever rebuilds the partition has
+  // the tree corrected first. UNAVAILABLE, as Discard: a hint, before CountHints has ended.
   Task<absl::Status> DropDamaged(ColumnFamily family, Bytes key);
   // Is told of damaged copies and hints as they are met, by their keys. They stay as they are.
   using DamageSink = absl::AnyInvocable<void(ColumnFamily, const Bytes& key)>;

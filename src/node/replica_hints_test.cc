@@ -49,6 +49,20 @@ TEST_F(ReplicaHintsTest, MergesKeepTheLowestStampAndStayCounted) {
   EXPECT_EQ(replica_.hints().AccountOf(kTarget).entries, 1u);
 }
 
+// A start counts the hints of its last life page by page, while others tell it which of them are
+// stale.
+TEST_F(ReplicaHintsTest, AreNotRemovedBeforeTheyAreCounted) {
+  ASSERT_TRUE(Merge(RecordWith(1), Epoch(1), true).ok());
+  Replica again(at_.env, Incarnation{6}, &at_.epochs, {});
+  EXPECT_TRUE(absl::IsUnavailable(Run(again.Discard(kHint, Stored()))));
+  const Bytes key = HintKey(kTarget, DataKey(kHint.item, ReplicaForTest::kPartitions));
+  EXPECT_TRUE(absl::IsUnavailable(Run(again.DropDamaged(ColumnFamily::kHint, key))));
+  EXPECT_FALSE(Stored().empty());
+  ASSERT_EQ(Run(again.CountHints()), absl::OkStatus());
+  EXPECT_EQ(Run(again.Discard(kHint, Stored())), absl::OkStatus());
+  EXPECT_EQ(again.hints().total().entries, 0u);
+}
+
 TEST_F(ReplicaHintsTest, AreRemovedOnlyAsTheyWereSent) {
   ASSERT_TRUE(Merge(RecordWith(1), Epoch(1), true).ok());
   const Bytes sent = Stored();

@@ -171,6 +171,7 @@ TEST_F(ReplicaReapTest, ADamagedRecordIsReportedAndDroppedWithAllItsTraces) {
   EXPECT_EQ(at_.Run(at_.replica.DropDamaged(ColumnFamily::kData, kKey)), absl::OkStatus());
   EXPECT_EQ(Stored(), StoredRecord());
   EXPECT_EQ(Dying(), 0u);
+  EXPECT_EQ(*at_.Run(at_.replica.tree().Correct(kPartition)), 1u) << "the leaf is left to rebuild";
   EXPECT_EQ(*at_.Run(at_.replica.tree().ReadLeaves(kPartition)), Leaves(kLeavesPerPartition, 0));
 }
 
@@ -223,6 +224,40 @@ TEST(EpochsTest, ALessonTakesNothingBackThatWasNotedSinceItWasMade) {
   EXPECT_EQ(at.epochs.Of(kPartition), noted);
   EXPECT_EQ(*DecodeEpochs(at.storage.entries.at({ColumnFamily::kMeta, EpochsKey(kPartition)})),
             noted);
+}
+
+// Else the next note would put the epochs on the disk without the removal that goes with them.
+TEST(EpochsTest, ALessonThatCouldNotBeWrittenIsNotTaken) {
+  ReplicaForTest at;
+  at.epochs.StopServing(kPartition);
+  at.storage.fails = absl::ResourceExhaustedError("full");
+  const PartitionEpochs lesson{Epoch(5), Epoch(5), true};
+  EXPECT_FALSE(at.Run(at.epochs.Learn(kPartition, lesson, Replica::RemovalOf(kPartition))).ok());
+  at.storage.fails = absl::OkStatus();
+  EXPECT_EQ(at.epochs.Of(kPartition), PartitionEpochs());
+  ASSERT_EQ(at.Run(at.epochs.Reserve(kPartition, Epoch(7))), absl::OkStatus());
+  const PartitionEpochs reserved{kFirstEpoch, kFirstEpoch, false, Epoch(7)};
+  EXPECT_EQ(*DecodeEpochs(at.storage.entries.at({ColumnFamily::kMeta, EpochsKey(kPartition)})),
+            reserved);
+}
+
+TEST(EpochsTest, ALessonIsWrittenAgainWhereSomethingElseWasMeanwhile) {
+  ReplicaForTest at;
+  at.epochs.StopServing(kPartition);
+  at.storage.holds = true;
+  const PartitionEpochs lesson{Epoch(5), Epoch(5), true};
+  const auto learnt = at.Start(at.epochs.Learn(kPartition, lesson, {}));
+  const auto reserved = at.Start(at.epochs.Reserve(kPartition, Epoch(7)));
+  at.storage.LetGo();
+  at.storage.LetGo();
+  EXPECT_TRUE(reserved->has_value());
+  EXPECT_FALSE(learnt->has_value());
+  at.storage.LetGo();
+  EXPECT_EQ(*learnt, absl::OkStatus());
+  const PartitionEpochs both{Epoch(5), Epoch(5), true, Epoch(7)};
+  EXPECT_EQ(at.epochs.Of(kPartition), both);
+  EXPECT_EQ(*DecodeEpochs(at.storage.entries.at({ColumnFamily::kMeta, EpochsKey(kPartition)})),
+            both);
 }
 
 TEST_F(ReplicaReapTest, StampsRiseOnlyOnceThatIsDurable) {

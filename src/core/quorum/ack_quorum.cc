@@ -34,6 +34,13 @@ void AckQuorum::Refuse(NodeId node) {
   }
 }
 
+bool AckQuorum::HasAcked(NodeId node) const {
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.node == node) return candidate.state == State::kAcked;
+  }
+  return false;
+}
+
 Verdict AckQuorum::verdict() const {
   if (acks_ >= required_) return Verdict::kWon;
   if (candidates_.size() - refusals_ < required_) return Verdict::kLost;

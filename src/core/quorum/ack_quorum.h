@@ -23,6 +23,7 @@ class AckQuorum {
   void Refuse(NodeId node);
 
   Verdict verdict() const;
+  bool HasAcked(NodeId node) const;
   uint32_t acks() const { return acks_; }
 
  private:

@@ -49,6 +49,11 @@ PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b) {
   return {std::max(a.current, b.current), std::max(a.closed, b.closed)};
 }
 
+PartitionEpochs Highest(const PartitionEpochs& a, const PartitionEpochs& b) {
+  return {std::max(a.current, b.current), std::max(a.closed, b.closed),
+          a.rebuilding || b.rebuilding, std::max(a.reserved, b.reserved)};
+}
+
 bool MustLearnAgain(const PartitionEpochs& own, const PartitionEpochs& other) {
   return own.current < other.closed;
 }

@@ -60,6 +60,8 @@ Lesson LearnAsOther(const PartitionEpochs& own, const PartitionEpochs& owner);
 // The highest of what several owners say: one of them may have started itself, on an older disk,
 // and know no better yet.
 PartitionEpochs Together(const PartitionEpochs& a, const PartitionEpochs& b);
+// What one member knows that has noted both.
+PartitionEpochs Highest(const PartitionEpochs& a, const PartitionEpochs& b);
 // Whether an owner that serves must be told again: others have closed what it has not even raised,
 // which happens in no round that it took part in. Its disk was older than whoever told it knew.
 bool MustLearnAgain(const PartitionEpochs& own, const PartitionEpochs& other);
