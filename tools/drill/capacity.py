@@ -9,7 +9,6 @@ import os
 import statistics
 import threading
 import time
-import urllib.request
 
 import grpc
 
@@ -173,12 +172,7 @@ def slow_node(scene):
 
 
 def links_up(cluster, name):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{cluster.http_address(name)}/metrics", timeout=2) as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith("annulus_peer_links_up"):
-                return int(float(line.split()[-1]))
-    raise RuntimeError(f"{name} has no annulus_peer_links_up")
+    return int(cluster.metric(name, "annulus_peer_links_up"))
 
 
 @capacity_drill("a connection that swallows everything is given up within 5 s")

@@ -4,7 +4,9 @@
                  a context that covered it
     resurrected  a final value was covered by an acknowledged write
     invented     a value was read that nobody wrote, or whose write was NOT_APPLIED
-    forgotten    a read with at_least does not show what that context covers
+    forgotten    a read does not show what its at_least covers, or a strict one what strict reads and
+                 writes that had ended before it began showed or wrote; but for what a write covers that
+                 had begun by then
     element      an acknowledged element is in none of its set's final values
 
 Unknown outcomes stay open: such a write may be there or not, and may or may not have covered others.
@@ -103,7 +105,11 @@ class _Key:
 
     def _forgotten(self):
         for read in self.reads:
-            for value in sorted(read.at_least - set(read.values) - self.maybe_covered):
+            missing = read.at_least - set(read.values)
+            for write in self.writes if missing else ():
+                if write.outcome != NOT_APPLIED and write.began <= read.ended:
+                    missing -= write.covers
+            for value in sorted(missing):
                 self._say("forgotten", f"a read at least as new as {value!r} showed {sorted(read.values)!r}")
 
     def _elements(self):

@@ -68,6 +68,12 @@ class Checker(unittest.TestCase):
         self.assertEqual(["forgotten"], self.found([put(b"a"), read], [b"a"]))
         self.assertEqual([], self.found([put(b"a"), delete(b"d", [b"a"]), read], []))
 
+    def test_what_is_covered_only_later_must_be_shown(self):
+        read = Read(KEY, (), at_least=frozenset([b"a"]), ended=2)
+        later = put(b"b", [b"a"], began=3)
+        self.assertEqual(["forgotten"], self.found([put(b"a"), later, read], [b"b"]))
+        self.assertEqual([], self.found([put(b"a"), put(b"b", [b"a"], began=1), read], [b"b"]))
+
     def test_a_lost_element_of_a_set(self):
         one, two = set_value(b"1", {b"x"}), set_value(b"2", {b"x", b"y"})
         writes = [put(one, element=b"x"), put(two, [one], element=b"y")]

@@ -8,6 +8,7 @@ import urllib.request
 import rpc
 
 READY_SECONDS = 60
+REAP_SECONDS = 3  # instead of 60, so that rounds of reaping meet every fault
 
 
 class Unavailable(Exception):
@@ -144,6 +145,19 @@ class Cluster(abc.ABC):
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"{name} is not ready after {seconds} s:\n{self.log_tail(name)}")
                 time.sleep(0.05)
+
+    def metric(self, name, metric):
+        """One that has no labels."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{self.http_address(name)}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(f"{metric} "):
+                    return float(line.split()[-1])
+        raise RuntimeError(f"{name} has no {metric}")
+
+    def reaped(self, name):
+        """Tombstones that the node has deleted for good since it started."""
+        return int(self.metric(name, "annulus_tombstones_reaped_total"))
 
     @contextlib.contextmanager
     def admin(self, name):

@@ -10,7 +10,7 @@ import pathlib
 import secrets
 import subprocess
 
-from cluster import Cluster, Unavailable
+from cluster import REAP_SECONDS, Cluster, Unavailable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = os.environ.get("ANNULUS_COMPOSE", "docker compose").split()
@@ -32,6 +32,7 @@ class ComposeCluster(Cluster):
             "ANNULUS_SECRET": secrets.token_hex(32),
             "ANNULUS_MEMBERS": ",".join(f"{node}={node}:{PEER}" for node in self.nodes),
             "ANNULUS_ENABLE_FAULTS": "true",
+            "ANNULUS_REAP_INTERVAL": str(REAP_SECONDS),
             # Any free port of the host: the drill goes to the containers' own addresses.
             **{name: "" for name in ("ANNULUS_PORT_1", "ANNULUS_PORT_2", "ANNULUS_HTTP_1", "ANNULUS_HTTP_2")},
         }

@@ -57,7 +57,7 @@ def wait_until_level(address, bucket, keys, seconds):
 def final_values(address, bucket, keys):
     """{key: values}, each read from all of its owners."""
     values = {}
-    options = rpc.kv.ReadOptions(consistency=rpc.kv.CONSISTENCY_ALL)
+    options = rpc.kv.ReadOptions(consistency=rpc.kv.CONSISTENCY_ALL, sloppy=False)
     with rpc.channel(address) as channel:
         stub = rpc.kv_grpc.KVStoreStub(channel)
         for start in range(0, len(keys), BATCH):

@@ -26,6 +26,7 @@ class Write:
     element: bytes = b""  # what it adds to a key that is a set
     outcome: str = UNKNOWN
     several_minters: bool = False  # it was handed to more than one owner
+    began: float = 0  # seconds since the start of the recording
 
 
 @dataclasses.dataclass
@@ -33,6 +34,7 @@ class Read:
     key: bytes
     values: tuple
     at_least: frozenset = frozenset()  # the answer covers these
+    ended: float = float("inf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Call:
     ended: float
     kind: str
     failure: str = ""
+    strict: bool = False  # it may fail where a sloppy one may not
 
 
 class History:

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from cluster import Cluster, Unavailable
+from cluster import REAP_SECONDS, Cluster, Unavailable
 from local_cluster import BINARY, environment, free_base_port
 
 STEP = 10  # ports between processes
@@ -68,7 +68,8 @@ class LocalCluster(Cluster):
             role = "node" if name in self.nodes else "coordinator"
             (self.folder / f"{name}.toml").write_text(
                 f'name = "{name}"\nrole = "{role}"\ndata_dir = "{self.folder / name}"\nsecret = "{secret}"\n'
-                f'members = {members!r}\nenable_faults = true\n', encoding="utf-8")
+                f'members = {members!r}\nenable_faults = true\n'
+                f'reap_interval = {REAP_SECONDS}\n', encoding="utf-8")
         for name in self.processes():
             self.start(name)
         self.wait_ready(*self.processes())

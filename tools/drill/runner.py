@@ -85,15 +85,20 @@ def _run_figures(drill, cluster, short):
 
 def _judge(drill, result, cluster, coordinator, bucket, history):
     keys = history.keys()
-    level_after, different = _level(cluster, coordinator, bucket, keys, result)
+    level_after, different, unended = _level(cluster, coordinator, bucket, keys)
     verdict = checker.check(history, final_values(coordinator, bucket, keys))
-    failures = collections.Counter(call.failure for call in history.calls if call.failure)
+    failures = collections.Counter(call.failure for call in history.calls if call.failure and not call.strict)
     failed = sum(failures.values())
+    strict_refused = sum(bool(call.failure) for call in history.calls if call.strict)
+    reaped = sum(map(cluster.reaped, cluster.nodes))
+    if drill.reaps and reaped == 0:
+        unended.append("no tombstone was deleted for good")
     too_many = drill.failures is not None and failed > drill.failures
     latencies = sorted(call.ended - call.due for call in history.calls if not call.failure)
 
     result.figures = {
         "operations": len(history.calls), "failed": failed, "failures": dict(failures),
+        "strict_refused": strict_refused, "reaped": reaped,
         "acknowledged_writes": verdict.acknowledged, "unknown_writes": verdict.unknown, "exempt": verdict.exempt,
         **{kind: verdict.count(kind) for kind in checker.KINDS}, "different_keys": len(different),
         "level_after_s": round(level_after, 2), "p50_ms": _ms(report.quantile(latencies, 0.5)),
@@ -101,11 +106,13 @@ def _judge(drill, result, cluster, coordinator, bucket, history):
     result.notes += [f"{violation.kind}: {violation.key.decode()}: {violation.text}"
                      for violation in verdict.violations[:20]]
     result.notes += [f"not level: {key.decode()}: {text}" for key, text in list(different.items())[:20]]
+    result.notes += unended
     result.notes += [f"failed: {count} x {what}" for what, count in failures.most_common(10)]
-    good = not verdict.violations and not different and not too_many
+    good = not verdict.violations and not different and not too_many and not unended
     result.state = "ok" if good else "FAILED"
     result.words = (
         f"{len(history.calls):,} operations, {failed} failed{' (too many)' if too_many else ''}, "
+        f"{strict_refused} strict ones refused, {reaped} tombstones gone for good, "
         f"p99 {result.figures['p99_ms']} ms; {verdict.acknowledged:,} acknowledged writes: "
         f"{verdict.count('lost') + verdict.count('element')} lost, {verdict.count('resurrected')} resurrected, "
         f"{verdict.count('invented')} invented, {verdict.count('forgotten')} forgotten, {verdict.exempt} exempt; "
@@ -113,18 +120,18 @@ def _judge(drill, result, cluster, coordinator, bucket, history):
     return result
 
 
-def _level(cluster, coordinator, bucket, keys, result):
-    """Hurries what makes replicas equal where the program has commands for it, and waits."""
-    began = time.monotonic()
+def _level(cluster, coordinator, bucket, keys):
+    """Hurries what makes replicas equal, and waits: seconds, keys that differ, and what did not come to its end."""
+    began, unended = time.monotonic(), []
     for command in ("hints", "repair"):
         try:
             code, output = cluster.run_cli(command, "--wait", timeout=LEVEL_SECONDS)
         except subprocess.TimeoutExpired:
             code, output = "no end", f"after {LEVEL_SECONDS} s"
-        if code != 0 and "unknown command" not in output:
-            result.notes.append(f"annulus {command} --wait ended with {code}: {output.strip()[:300]}")
+        if code != 0:
+            unended.append(f"annulus {command} --wait ended with {code}: {output.strip()[:300]}")
     _, different = wait_until_level(coordinator, bucket, keys, LEVEL_SECONDS)
-    return time.monotonic() - began, different
+    return time.monotonic() - began, different, unended
 
 
 def _ms(seconds):

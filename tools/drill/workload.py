@@ -6,6 +6,8 @@ Every value is unique. Each RPC is sent once; nothing is retried.
     set       read, then write all elements that were read and a new one, with the read's context
     register  a session reads and writes with the last context that it was handed
     reborn    the same with deletes in between
+    strict    reads and writes with sloppy=false, by anybody: no read shows less than one before it. They
+              may fail where too few owners are left.
 """
 
 import collections
@@ -56,9 +58,11 @@ class Workload:
         self.endpoints, self.history, self.bucket, self.rate = Endpoints(addresses), history, bucket, rate
         self.random = random.Random(seed)
         self.steps = [(step, b"%s-%d" % (name, i))
-                      for name, step in ((b"set", self._add), (b"register", self._register), (b"reborn", self._reborn))
-                      for i in range(keys // 3)]
+                      for name, step in ((b"set", self._add), (b"register", self._register), (b"reborn", self._reborn),
+                                      (b"strict", self._strict))
+                      for i in range(keys // 4)]
         self.contexts = collections.defaultdict(Context)  # by (key, session)
+        self.strictly_there = collections.defaultdict(frozenset)  # by key: what strict operations saw or wrote
         self.names = 0
         self.under_way = 0
         self.idle = threading.Condition()
@@ -123,6 +127,20 @@ class Workload:
             context = mine if chance < 0.95 else Context()
             self._write(key, self._name(key), context, due, then=self._keep(key, session))
 
+    def _strict(self, key, session, due):
+        there = self.strictly_there[key]
+
+        def see(context, values):
+            self.contexts[key, session] = context
+            with self.idle:  # any lock: answers come on several threads
+                self.strictly_there[key] |= frozenset(values)
+        if self.random.random() < 0.6:
+            self._read(key, due, then=see, strict=True, shows=there)
+        else:
+            value = self._name(key)
+            self._write(key, value, self.contexts[key, session], due, strict=True,
+                        then=lambda context, _values: see(context, (value,)))
+
     def _keep(self, key, session):
         def keep(context, _values):
             self.contexts[key, session] = context
@@ -134,22 +152,22 @@ class Workload:
 
     # --- single RPCs ------------------------------------------------------------------------------
 
-    def _read(self, key, due, then, at_least=Context()):
+    def _read(self, key, due, then, at_least=Context(), strict=False, shows=frozenset()):
         request = rpc.kv.GetRequest(bucket=self.bucket, key=key,
                                     options=rpc.kv.ReadOptions(consistency=rpc.kv.CONSISTENCY_QUORUM,
-                                                               at_least=at_least.token))
+                                                               sloppy=not strict, at_least=at_least.token))
 
         def done(response, _error):
             if response is None:
                 return
             values = tuple(sibling.value for sibling in response.siblings)
-            self.history.add_read(Read(key, values, at_least.covers))
+            self.history.add_read(Read(key, values, at_least.covers | shows, self.now()))
             then(Context(response.context, frozenset(values)), values)
-        self._call("get", request, due, done)
+        self._call("get", request, due, done, strict)
 
-    def _write(self, key, value, context, due, then=None, delete=False, element=b""):
-        write = Write(key, value, context.covers, delete, element)
-        options = rpc.kv.WriteOptions(consistency=rpc.kv.CONSISTENCY_QUORUM, explain=True)
+    def _write(self, key, value, context, due, then=None, delete=False, element=b"", strict=False):
+        write = Write(key, value, context.covers, delete, element, began=self.now())
+        options = rpc.kv.WriteOptions(consistency=rpc.kv.CONSISTENCY_QUORUM, sloppy=not strict, explain=True)
         if delete:
             request = rpc.kv.DeleteRequest(bucket=self.bucket, key=key, context=context.token, options=options)
         else:
@@ -166,9 +184,9 @@ class Workload:
             write.several_minters = sum(hop.kind == FORWARDED for hop in response.explain.hops) > 1
             if then is not None:
                 then(Context(response.context, context.covers | {value}), ())
-        self._call("delete" if delete else "put", request, due, done)
+        self._call("delete" if delete else "put", request, due, done, strict)
 
-    def _call(self, kind, request, due, done):
+    def _call(self, kind, request, due, done, strict=False):
         index, stub = self.endpoints.next()
         with self.idle:
             self.under_way += 1
@@ -183,7 +201,7 @@ class Workload:
                 error = caught
                 if error.code() == grpc.StatusCode.UNAVAILABLE and rpc.is_of_the_connection(error):
                     self.endpoints.failed(index)
-            self.history.add_call(Call(due, self.now(), kind, rpc.describe(error) if error else ""))
+            self.history.add_call(Call(due, self.now(), kind, rpc.describe(error) if error else "", strict))
             try:
                 done(response, error)
             finally:
