@@ -71,6 +71,7 @@ class SimProcess {
   // Null while it is down, or has not got so far.
   annulus::Node* node() const { return node_.get(); }
   SimDisk& disk() { return *disk_; }
+  const SimDisk& disk() const { return *disk_; }
   SimLoop* loop() { return loop_; }
 
   // REQUIRES: up().
@@ -137,6 +138,7 @@ class Cluster {
   bool WaitReady(Duration limit = 30s);
 
   SimProcess& Node(int number) { return *processes_[number - 1]; }
+  const SimProcess& Node(int number) const { return *processes_[number - 1]; }
   SimProcess& Coordinator(int number) { return *processes_[options_.nodes + number - 1]; }
   SimProcess& Process(int index) {
     return index > processes() ? Stranger() : *processes_[index - 1];

@@ -128,6 +128,35 @@ std::vector<std::string> CheckEquality(Cluster* cluster, Duration patience) {
   return lines;
 }
 
+std::vector<std::string> CheckDigests(const Cluster& cluster) {
+  struct Copy {
+    std::string holder;
+    Record record;
+  };
+  std::map<std::pair<Bytes, uint64_t>, Copy> first;  // By data key and digest.
+  std::vector<std::string> lines;
+  const Layout* layout = cluster.AnyLayout();
+  for (int i = 1; layout != nullptr && i <= cluster.nodes(); ++i) {
+    const SimProcess& process = cluster.Node(i);
+    const Member* member = layout->FindMember(process.name());
+    if (member == nullptr) continue;
+    for (const auto& [key, value] : process.disk().Entries(ColumnFamily::kData)) {
+      const absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(key);
+      const absl::StatusOr<StoredRecord> stored = DecodeStored(value);
+      if (!parsed.ok() || !stored.ok() || !layout->Owns(member->id, parsed->partition)) continue;
+      const uint64_t digest = LeafDigest(parsed->item, *stored);
+      if (digest == 0) continue;  // Marked: in no leaf.
+      const auto [copy, is_new] =
+          first.try_emplace({key, digest}, Copy{process.name(), stored->record});
+      if (is_new || SameVersions(copy->second.record, stored->record)) continue;
+      lines.push_back(absl::StrCat("SAME DIGEST ", copy->second.holder, " and ", process.name(),
+                                   " hold other versions of ", parsed->item.key,
+                                   ", and no exchange can tell"));
+    }
+  }
+  return lines;
+}
+
 std::vector<std::string> CheckReaped(Cluster* cluster, Duration patience) {
   World& world = cluster->world();
   const Instant until = world.now() + patience;

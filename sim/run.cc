@@ -239,6 +239,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   workload.Start();
   if (!early_faults) faults.Start();
   const bool ended = world.RunUntil([&] { return workload.Done(); }, kClientsMax);
+  for (std::string& line : CheckDigests(cluster)) report.violations.push_back(std::move(line));
   faults.Heal();
   if (!ended) report.violations.push_back("clients are stuck");
   world.RunFor(kQuiescence);
