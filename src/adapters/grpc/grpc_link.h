@@ -6,8 +6,8 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/transport_options.h"
+#include "adapters/loop/cq_loop.h"
 #include "annulus/peer/v1/peer.pb.h"
 #include "env/transport.h"
 

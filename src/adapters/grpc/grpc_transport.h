@@ -4,8 +4,8 @@
 #include <string>
 
 #include "absl/container/flat_hash_set.h"
-#include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/transport_options.h"
+#include "adapters/loop/cq_loop.h"
 #include "env/transport.h"
 
 namespace grpc {

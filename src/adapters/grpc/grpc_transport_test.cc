@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/grpc/server.h"
 #include "adapters/grpc/stalling_proxy.h"
-#include "adapters/grpc/test_loop.h"
+#include "adapters/loop/test_loop.h"
 #include "core/error.h"
 
 namespace annulus {

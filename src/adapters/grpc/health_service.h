@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace annulus {

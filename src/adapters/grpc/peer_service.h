@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "absl/container/flat_hash_set.h"
-#include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/transport_options.h"
+#include "adapters/loop/cq_loop.h"
 #include "annulus/peer/v1/peer.grpc.pb.h"
 #include "env/transport.h"
 

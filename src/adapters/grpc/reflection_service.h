@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 
 namespace grpc {
 class Service;

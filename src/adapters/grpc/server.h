@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 
 namespace grpc {
 class Service;

@@ -3,8 +3,8 @@
 #include <grpcpp/server_context.h>
 
 #include "adapters/faults/fault_plane.h"
-#include "adapters/grpc/cq_loop.h"
 #include "adapters/grpc/request_observer.h"
+#include "adapters/loop/cq_loop.h"
 #include "base/time.h"
 #include "node/node.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "adapters/grpc/test_loop.h"
+#include "adapters/loop/test_loop.h"
 
 namespace annulus {
 namespace {

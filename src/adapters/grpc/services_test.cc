@@ -18,7 +18,7 @@
 #include "adapters/grpc/kv_service.h"
 #include "adapters/grpc/reflection_service.h"
 #include "adapters/grpc/server.h"
-#include "adapters/grpc/test_loop.h"
+#include "adapters/loop/test_loop.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/reflection/v1/reflection.grpc.pb.h"

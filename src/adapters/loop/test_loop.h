@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 
 namespace annulus {
 

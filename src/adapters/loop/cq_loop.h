@@ -59,7 +59,7 @@ class CqLoop final : public Loop {
   void Cancel(TimerId timer) override;
   void AtTurnEnd(Job job) override;
 
-  // Turns until Stop. The thread that calls it is the loop's.
+  // Turns until Stop. The thread that calls it is the loop's. May be called again.
   void Run();
   // Run returns at the end of its present turn. From any thread.
   void Stop();

@@ -1,4 +1,4 @@
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 
 #include <grpcpp/alarm.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "adapters/grpc/test_loop.h"
+#include "adapters/loop/test_loop.h"
 
 namespace annulus {
 namespace {

@@ -1,4 +1,4 @@
-#include "adapters/grpc/cq_loop.h"
+#include "adapters/loop/cq_loop.h"
 
 #include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
@@ -135,6 +135,10 @@ void CqLoop::AtTurnEnd(Job job) { turn_end_.push_back(std::move(job)); }
 void CqLoop::Run() {
   ANNULUS_CHECK(current_loop == nullptr);
   current_loop = this;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopped_ = false;  // By an earlier Run's end; a Stop that comes now is a job still.
+  }
   for (;;) {
     Turn();
     std::lock_guard<std::mutex> lock(mutex_);
