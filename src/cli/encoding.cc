@@ -2,7 +2,6 @@
 
 #include <ctime>
 
-#include "absl/random/random.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -117,16 +116,6 @@ absl::StatusOr<std::string> FromHex(absl::string_view text, size_t size, absl::s
 }
 
 std::string HexId(uint64_t id) { return absl::StrFormat("%016x", id); }
-
-std::string NewRequestId() {
-  thread_local absl::BitGen generator;
-  std::string id;
-  for (int i = 0; i < 2; ++i) {
-    const uint64_t word = absl::Uniform<uint64_t>(generator);
-    id.append(reinterpret_cast<const char*>(&word), sizeof(word));
-  }
-  return id;
-}
 
 std::string UtcTime(int64_t micros) {
   int64_t seconds = micros / 1'000'000, rest = micros % 1'000'000;

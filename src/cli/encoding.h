@@ -27,9 +27,6 @@ absl::StatusOr<std::string> FromHex(absl::string_view text, size_t size, absl::s
 
 std::string HexId(uint64_t id);
 
-// 16 random bytes: the name of one write.
-std::string NewRequestId();
-
 // Microseconds since 1970 as "2024-05-01T12:00:00.000000Z".
 std::string UtcTime(int64_t micros);
 

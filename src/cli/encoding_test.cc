@@ -37,11 +37,6 @@ TEST(EncodingTest, HexAndBase64SayWhatIsWrong) {
   EXPECT_NE(wrong.status().message().find("--context"), std::string::npos);
 }
 
-TEST(EncodingTest, RequestIdsDiffer) {
-  EXPECT_EQ(NewRequestId().size(), 16u);
-  EXPECT_NE(NewRequestId(), NewRequestId());
-}
-
 TEST(EncodingTest, ForPeople) {
   EXPECT_EQ(Grouped(0), "0");
   EXPECT_EQ(Grouped(999), "999");

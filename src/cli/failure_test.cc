@@ -1,8 +1,8 @@
 #include "cli/failure.h"
 
-#include "cli/client.h"
 #include "cli/exit_code.h"
-#include "cli/fake_store.h"
+#include "client/client.h"
+#include "client/fake_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

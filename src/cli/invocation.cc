@@ -9,6 +9,7 @@
 #include "cli/duration.h"
 #include "cli/encoding.h"
 #include "cli/endpoints.h"
+#include "cli/failure.h"
 #include "cli/table.h"
 
 namespace annulus::cli {

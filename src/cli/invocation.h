@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "annulus/kv/v1/kv.pb.h"
 #include "cli/cli.h"
-#include "cli/client.h"
 #include "cli/exit_code.h"
+#include "client/client.h"
 #include "nlohmann/json.hpp"
 
 namespace annulus::cli {

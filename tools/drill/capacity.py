@@ -32,8 +32,8 @@ class Bench:
     def __init__(self, scene, *arguments, keys=KEYS, cpus=None):
         self.scene, self.began = scene, scene.clock()
         self.windows, self.total = [], {}
-        self.process = scene.cluster.start_cli("bench", "--keys", keys, "--timeout", "5s", *arguments, "-o", "json",
-                                               cpus=cpus)
+        self.process = scene.cluster.start_cli("bench", "--endpoints-only", "--keys", keys, "--timeout", "5s",
+                                               *arguments, "-o", "json", cpus=cpus)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 

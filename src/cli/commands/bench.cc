@@ -1,205 +1,221 @@
-#include <cstdio>
+#include <functional>
 #include <memory>
-#include <thread>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "cli/commands/bench_load.h"
+#include "absl/strings/str_join.h"
+#include "adapters/loop/cq_loop.h"
 #include "cli/commands/commands.h"
 #include "cli/duration.h"
-#include "cli/encoding.h"
+#include "client/session.h"
+#include "load/annulus_target.h"
+#include "load/driver.h"
+#include "load/run.h"
+#include "load/workload.h"
 
 namespace annulus::cli {
 namespace {
 
-using nlohmann::ordered_json;
-using std::chrono::steady_clock;
-using Window = BenchRecord::Window;
-
-constexpr double kWindowSecondsMin = 0.5;
-
 struct BenchFlags {
-  BenchOptions options;
   std::string duration = "30s";
-  size_t concurrency = 256;
+  std::string warm_up = "0s";
+  std::string workload;
+  load::Mix mix;
+  double reads = -1;
+  std::string choice;
+  uint64_t keys = 100'000;
+  uint64_t seed = 1;
   bool fill = false;
+  std::string mode = "pipeline";
+  bool endpoints_only = false;
+  load::DriverOptions driver{.clients = 256};
+  load::AnnulusTargetOptions target;
 };
 
-ordered_json AsJson(const Window& window, double seconds) {
-  ordered_json json = {{"seconds", seconds},
-                       {"ok", window.ok},
-                       {"failed", window.failed},
-                       {"ok_per_s", seconds > 0 ? window.ok / seconds : 0},
-                       {"p50_us", window.latency.Quantile(0.5)},
-                       {"p99_us", window.latency.Quantile(0.99)},
-                       {"p999_us", window.latency.Quantile(0.999)},
-                       {"max_us", window.latency.max()}};
-  if (!window.failures.empty()) json["failures"] = window.failures;
-  return json;
+std::optional<load::Choice> ChoiceNamed(const std::string& name) {
+  if (name == "uniform") return load::Choice::kUniform;
+  if (name == "zipfian") return load::Choice::kZipfian;
+  if (name == "latest") return load::Choice::kLatest;
+  return std::nullopt;
 }
 
-void PrintRow(double at, const Window& window, double seconds) {
-  std::printf("%8.1f %10.0f %8lu %10.2f %10.2f %10.2f\n", at, window.ok / seconds,
-              static_cast<unsigned long>(window.failed), window.latency.Quantile(0.5) / 1e3,
-              window.latency.Quantile(0.99) / 1e3, window.latency.max() / 1e3);
-  std::fflush(stdout);
+// --workload first, then what other flags say.
+load::YcsbWorkload WorkloadOf(const BenchFlags& flags) {
+  load::YcsbWorkload workload{flags.mix, load::Choice::kUniform};
+  if (const auto named = load::YcsbNamed(flags.workload)) workload = *named;
+  if (flags.reads >= 0) workload.mix = {.read = flags.reads, .update = 1 - flags.reads};
+  if (const auto choice = ChoiceNamed(flags.choice)) workload.choice = *choice;
+  return workload;
 }
 
-// Takes what has ended from the record once a second, shows it, and adds it up.
-class Reporter {
- public:
-  Reporter(BenchRecord* record, bool json)
-      : record_(record), json_(json), began_(steady_clock::now()), thread_([this] { Run(); }) {
-    if (!json_) {
-      std::printf("%8s %10s %8s %10s %10s %10s\n", "second", "ok/s", "failed", "p50 ms", "p99 ms",
-                  "max ms");
-    }
-  }
+SessionOptions SessionOptionsOf(const Invocation& invocation, const BenchFlags& flags,
+                                ClientOptions client) {
+  SessionOptions options{.client = std::move(client)};
+  // What is counted is the first RPC of each operation.
+  if (!invocation.retries.has_value()) options.client.retries = 0;
+  options.operations_max = flags.driver.clients * flags.driver.group;
+  options.batch_operations = flags.driver.group;
+  options.finds_owners = !flags.endpoints_only;
+  if (flags.mode == "unary") options.door = Door::kUnary;
+  if (flags.mode == "batch") options.door = Door::kBatch;
+  return options;
+}
 
-  // The sum of all windows, once the last one is shown.
-  Window Finish() {
-    {
-      std::lock_guard lock(mutex_);
-      finished_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-    return total_;
-  }
-  double seconds() const {
-    return std::chrono::duration<double>(steady_clock::now() - began_).count();
-  }
+// Runs the loop until the session can be used, or cannot.
+absl::Status Connect(CqLoop* loop, Session* session, const ClientOptions& client,
+                     bool finds_owners) {
+  const Instant give_up = loop->Now() + client.timeout;
+  // The owners are found a moment after the first connection; the run should not begin without.
+  const Instant settled_by = loop->Now() + 1s;
+  std::function<void()> look = [&] {
+    const Instant now = loop->Now();
+    const bool knows = !finds_owners || session->knows_owners() || now >= settled_by;
+    const bool settled = session->decided() && knows;
+    if (settled || now >= give_up) return loop->Stop();
+    loop->PostAt(now + 5ms, [&] { look(); });
+  };
+  loop->Post([&] { look(); });
+  loop->Run();
+  if (session->lanes_up() > 0) return absl::OkStatus();
+  return UnreachableError(absl::StrCat("no connection to ", absl::StrJoin(client.endpoints, ", ")),
+                          CallKind::kRead);
+}
 
- private:
-  void Run() {
-    auto last = began_;
-    bool finished = false;
-    while (!finished) {
-      {
-        std::unique_lock lock(mutex_);
-        finished =
-            changed_.wait_until(lock, last + std::chrono::seconds(1), [this] { return finished_; });
-      }
-      const auto now = steady_clock::now();
-      Show(record_->Take(), std::chrono::duration<double>(now - last).count());
-      last = now;
-    }
-  }
-
-  void Show(const Window& window, double seconds) {
-    total_.Add(window);
-    if (seconds < kWindowSecondsMin) return;  // What was under way at the end: only in the total.
-    if (json_) {
-      ordered_json json = AsJson(window, seconds);
-      json["at"] = this->seconds();
-      PrintJson(json);
-      std::fflush(stdout);
-    } else {
-      PrintRow(this->seconds(), window, seconds);
-    }
-  }
-
-  BenchRecord* record_;
-  const bool json_;
-  const steady_clock::time_point began_;
-  Window total_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool finished_ = false;
-  std::thread thread_;
-};
-
-int Report(const Invocation& invocation, const Window& total, double seconds) {
+int Report(const Invocation& invocation, const load::RunResult& result) {
   if (invocation.json()) {
-    PrintJson({{"total", AsJson(total, seconds)}});
+    PrintJson({{"total", load::ToJson(result.total, result.seconds)}});
   } else {
-    std::printf(
-        "\n%s served, %s failed in %.1f s: %.0f a second; p50 %.2f ms, p99 %.2f ms, p99.9 "
-        "%.2f ms, max %.2f ms\n",
-        Grouped(total.ok).c_str(), Grouped(total.failed).c_str(), seconds, total.ok / seconds,
-        total.latency.Quantile(0.5) / 1e3, total.latency.Quantile(0.99) / 1e3,
-        total.latency.Quantile(0.999) / 1e3, total.latency.max() / 1e3);
-    for (const auto& [what, count] : total.failures) {
-      std::printf("failed: %s x %s\n", Grouped(count).c_str(), what.c_str());
-    }
+    load::Print(result.total, result.seconds);
   }
-  return total.failed == 0 ? kExitOk : kExitFailed;
+  return result.total.failed == 0 ? kExitOk : kExitFailed;
 }
 
-int RunBench(Invocation& invocation, const BenchFlags& flags) {
+int RunBench(Invocation& invocation, BenchFlags flags) {
   auto client = invocation.client_options();
   if (!client.ok()) return UsageError(client.status());
   auto duration = ParseDuration(flags.duration, "--duration");
   if (!duration.ok()) return UsageError(duration.status());
-  BenchOptions options = flags.options;
-  options.duration = *duration;
+  auto warm_up = ParseDuration(flags.warm_up, "--warm-up");
+  if (!warm_up.ok()) return UsageError(warm_up.status());
+  const load::YcsbWorkload chosen = WorkloadOf(flags);
+  flags.target.keys = flags.keys;
+  flags.target.seed = flags.seed + 1;
+  if (chosen.mix.scan > 0) flags.target.items_per_key = 2 * flags.target.scan_items;
 
-  PipelineOptions pipeline_options;
-  pipeline_options.client = *client;
-  // What is counted is the first RPC of each operation.
-  if (!invocation.retries.has_value()) pipeline_options.client.retries = 0;
-  pipeline_options.operations_max = flags.concurrency;
-  BenchRecord record;
-  Pipeline pipeline(pipeline_options);
-  if (absl::Status status = pipeline.Connect(); !status.ok()) {
+  InterruptGuard interrupt;
+  CqLoop loop;
+  Session session(&loop, SessionOptionsOf(invocation, flags, *client));
+  if (absl::Status status = Connect(&loop, &session, *client, !flags.endpoints_only);
+      !status.ok()) {
     return Fail(invocation, "bench", status);
   }
-  BenchLoad load(&pipeline, &record, options);
-  InterruptGuard interrupt;
-  if (flags.fill && !load.Fill()) {
+  load::AnnulusTarget target(&session, flags.target);
+  load::Workload workload(chosen.mix, chosen.choice, flags.keys, flags.seed);
+  load::Driver driver(&loop, &target, &workload, flags.driver);
+  const load::RunOptions run{.fill_keys = flags.fill ? flags.keys : 0,
+                             .warm_up = *warm_up,
+                             .duration = *duration,
+                             .json = invocation.json()};
+  const load::RunResult result =
+      load::RunLoad(&loop, &driver, run, [&] { return interrupt.interrupted(); });
+  if (!result.filled) {
+    std::string why;
+    for (const auto& [what, count] : result.total.failures) {
+      absl::StrAppend(&why, why.empty() ? "" : ", ", count, " x ", what);
+    }
     return Fail(invocation, "bench",
-                absl::UnavailableError("some keys could not be written before the run"));
+                absl::UnavailableError(
+                    absl::StrCat("some keys could not be written before the run: ", why)));
   }
-  Reporter reporter(&record, invocation.json());
-  load.Run([&] { return interrupt.interrupted(); });
-  pipeline.Drain();
-  const double seconds = reporter.seconds();
-  const int code = Report(invocation, reporter.Finish(), seconds);
+  const int code = Report(invocation, result);
   return interrupt.interrupted() ? kExitInterrupted : code;
+}
+
+void AddWorkloadFlags(CLI::App* command, BenchFlags* flags) {
+  command
+      ->add_option("--workload", flags->workload,
+                   "YCSB's core workload: a (updates), b (mostly reads), c (reads), d (latest), e "
+                   "(scans), f (read-modify-write)")
+      ->type_name("LETTER")
+      ->check(OneOf({"a", "b", "c", "d", "e", "f"}));
+  const auto share = [&](const char* name, double* value, const char* what) {
+    command->add_option(name, *value, what)
+        ->type_name("SHARE")
+        ->check(CLI::Range(0.0, 1e6).description(""));
+  };
+  command->add_option("--reads", flags->reads, "share of gets; the rest are puts (default: 0.5)")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0).description(""));
+  share("--mix-read", &flags->mix.read, "of a mix of your own: weight of gets (default: 0.5)");
+  share("--mix-update", &flags->mix.update, "puts to keys that are there (default: 0.5)");
+  share("--mix-insert", &flags->mix.insert, "puts to new keys (default: 0)");
+  share("--mix-scan", &flags->mix.scan, "scans of the items of one key (default: 0)");
+  share("--mix-modify", &flags->mix.modify, "gets followed by a put (default: 0)");
+  command
+      ->add_option("--distribution", flags->choice,
+                   "how keys are chosen: uniform (default), zipfian, latest")
+      ->type_name("NAME")
+      ->check(OneOf({"uniform", "zipfian", "latest"}));
+  command->add_option("--keys", flags->keys, "how many keys (default: 100000)")
+      ->type_name("N")
+      ->check(Between(1, 1'000'000'000));
+  command->add_option("--value-bytes", flags->target.value_bytes, "size of values (default: 100)")
+      ->type_name("N")
+      ->check(Between(0, 1 << 20));
+  command->add_option("-b,--bucket", flags->target.bucket, "the bucket (default: bench)")
+      ->type_name("NAME");
+  command->add_option("--prefix", flags->target.prefix, "what keys begin with (default: nothing)")
+      ->type_name("TEXT");
+  command->add_option("--seed", flags->seed, "of the choice of keys (default: 1)")->type_name("N");
 }
 
 }  // namespace
 
 void AddBench(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<BenchFlags>();
-  BenchOptions& options = flags->options;
-  options.bucket = "bench";
   CLI::App* command = AddCommand(
       app, invocation, "bench", "Put a load on a cluster, and say how fast it was",
       "  annulus bench --fill\n"
-      "  annulus bench --rate 2000 --duration 60s --reads 0.9 --keys 1000000\n"
+      "  annulus bench --workload b --fill --duration 60s --warm-up 10s\n"
+      "  annulus bench --mode unary --clients 64 --reads 1\n"
       "  annulus bench --rate 2000 -o json | jq .p99_us\n"
       "With --rate operations begin when they are due, and their latency counts from then, also "
       "where\n"
-      "--concurrency left no room to begin; without it, --concurrency of them are always under "
-      "way.\n"
+      "no client was free to begin them; without it, each client always has one (or a --group) "
+      "under way.\n"
+      "Operations go straight to an owner of their key, also to members that --endpoints does not "
+      "name.\n"
       "-o json: a line each second, and at the end {\"total\": ...}. Exit code 1: some failed.",
       [&invocation, flags] { return RunBench(invocation, *flags); });
-  command->add_option("--rate", options.rate, "operations a second (default: as many as possible)")
+  command
+      ->add_option("--mode", flags->mode,
+                   "pipeline (default): a stream to each node; unary: one RPC each; batch: one RPC "
+                   "a group")
+      ->type_name("MODE")
+      ->check(OneOf({"pipeline", "unary", "batch"}));
+  command
+      ->add_option("--rate", flags->driver.rate,
+                   "operations a second (default: as many as possible)")
       ->type_name("N")
       ->check(CLI::Range(0.0, 1e7).description(""));
   command->add_option("--duration", flags->duration, "how long to begin operations (default: 30s)")
       ->type_name("TIME");
-  command->add_option("--reads", options.reads, "share of gets; the rest are puts (default: 0.5)")
-      ->type_name("SHARE")
-      ->check(CLI::Range(0.0, 1.0).description(""));
-  command->add_option("--keys", options.keys, "how many keys, chosen evenly (default: 100000)")
-      ->type_name("N")
-      ->check(Between(1, 100'000'000));
-  command->add_option("--value-bytes", options.value_bytes, "size of values (default: 100)")
-      ->type_name("N")
-      ->check(Between(0, 1 << 20));
+  command->add_option("--warm-up", flags->warm_up, "the same before, not counted (default: 0s)")
+      ->type_name("TIME");
   command
-      ->add_option("--concurrency", flags->concurrency,
-                   "operations under way at most (default: 256)")
+      ->add_option("--clients,--concurrency", flags->driver.clients,
+                   "operations or groups under way at most (default: 256)")
       ->type_name("N")
       ->check(Between(1, 1'000'000));
+  command
+      ->add_option("--group", flags->driver.group,
+                   "operations that a client begins together (default: 1)")
+      ->type_name("N")
+      ->check(Between(1, 1000));
   command->add_flag("--fill", flags->fill, "write every key once before the run");
-  command->add_option("-b,--bucket", options.bucket, "the bucket (default: bench)")
-      ->type_name("NAME");
-  command->add_option("--prefix", options.prefix, "what keys begin with (default: nothing)")
-      ->type_name("TEXT");
-  command->add_option("--seed", options.seed, "of the choice of keys (default: 1)")->type_name("N");
+  command->add_flag("--endpoints-only", flags->endpoints_only,
+                    "only the --endpoints, whoever owns the key");
+  AddWorkloadFlags(command, flags.get());
   AddOutputFlag(command, invocation);
   AddConnectionFlags(command, invocation);
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/commands/commands.h"
 #include "cli/encoding.h"
+#include "cli/failure.h"
 #include "cli/record_file.h"
 #include "cli/table.h"
 

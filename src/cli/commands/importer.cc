@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "cli/encoding.h"
+#include "cli/failure.h"
 
 namespace annulus::cli {
 namespace {

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "cli/pipeline.h"
 #include "cli/record_file.h"
+#include "client/pipeline.h"
 
 namespace annulus::cli {
 

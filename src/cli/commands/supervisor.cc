@@ -13,10 +13,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "cli/client.h"
 #include "cli/encoding.h"
 #include "cli/exit_code.h"
 #include "cli/http_get.h"
+#include "client/client.h"
 
 namespace annulus::cli {
 namespace {

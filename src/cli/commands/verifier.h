@@ -6,8 +6,8 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "cli/pipeline.h"
 #include "cli/record_file.h"
+#include "client/pipeline.h"
 
 namespace annulus::cli {
 

@@ -1,5 +1,5 @@
-// The fake store itself: linked into the test binary only, which takes *_test.cc.
-#include "cli/fake_store.h"
+// The fake store itself: linked into test binaries only, which take *_test.cc.
+#include "client/fake_store.h"
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -9,7 +9,7 @@
 #include "google/rpc/status.pb.h"
 #include "grpcpp/server_builder.h"
 
-namespace annulus::cli {
+namespace annulus {
 
 grpc::Status StatusWithInfo(grpc::StatusCode code, const std::string& message,
                             const std::string& reason, const std::string& outcome) {
@@ -371,4 +371,4 @@ std::vector<std::string> FakeStore::Values(const std::string& bucket, const std:
   return values;
 }
 
-}  // namespace annulus::cli
+}  // namespace annulus

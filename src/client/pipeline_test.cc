@@ -1,13 +1,13 @@
-#include "cli/pipeline.h"
+#include "client/pipeline.h"
 
 #include <atomic>
 
 #include "absl/strings/str_cat.h"
-#include "cli/fake_store.h"
+#include "client/fake_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace annulus::cli {
+namespace annulus {
 namespace {
 
 using std::chrono::milliseconds;
@@ -214,4 +214,4 @@ TEST(PipelineTest, IsClosedWithWorkLeft) {
 }
 
 }  // namespace
-}  // namespace annulus::cli
+}  // namespace annulus

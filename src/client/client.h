@@ -10,10 +10,10 @@
 #include "absl/status/statusor.h"
 #include "annulus/admin/v1/admin.grpc.pb.h"
 #include "annulus/kv/v1/kv.grpc.pb.h"
-#include "cli/failure.h"
+#include "client/failure.h"
 #include "grpcpp/channel.h"
 
-namespace annulus::cli {
+namespace annulus {
 
 struct ClientOptions {
   std::vector<std::string> endpoints;  // host:port, tried in this order.
@@ -94,4 +94,4 @@ absl::StatusOr<admin::v1::GetFaultsResponse> GetFaults(const std::string& endpoi
 // for.
 std::chrono::milliseconds RetryDelay(int retry, const absl::Status& status);
 
-}  // namespace annulus::cli
+}  // namespace annulus

@@ -1,4 +1,4 @@
-#include "cli/client.h"
+#include "client/client.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -7,12 +7,12 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cli/encoding.h"
+#include "client/request_id.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 
-namespace annulus::cli {
+namespace annulus {
 
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
@@ -330,4 +330,4 @@ absl::StatusOr<admin::v1::GetFaultsResponse> GetFaults(const std::string& endpoi
                 &admin::v1::Admin::Stub::GetFaults);
 }
 
-}  // namespace annulus::cli
+}  // namespace annulus

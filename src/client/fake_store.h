@@ -14,7 +14,7 @@
 #include "annulus/kv/v1/kv.grpc.pb.h"
 #include "grpcpp/server.h"
 
-namespace annulus::cli {
+namespace annulus {
 
 // A store in one process and without replicas that keeps the contract of kv.proto as clients see
 // it: siblings, contexts, request ids, tombstones. For tests of the command line.
@@ -77,4 +77,4 @@ class FakeStore {
 grpc::Status StatusWithInfo(grpc::StatusCode code, const std::string& message,
                             const std::string& reason, const std::string& outcome);
 
-}  // namespace annulus::cli
+}  // namespace annulus

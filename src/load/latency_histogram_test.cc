@@ -1,8 +1,8 @@
-#include "cli/latency_histogram.h"
+#include "load/latency_histogram.h"
 
 #include <gtest/gtest.h>
 
-namespace annulus::cli {
+namespace annulus::load {
 namespace {
 
 TEST(LatencyHistogramTest, QuantilesAreRightToThreePercent) {
@@ -41,4 +41,4 @@ TEST(LatencyHistogramTest, TwoAreAdded) {
 }
 
 }  // namespace
-}  // namespace annulus::cli
+}  // namespace annulus::load

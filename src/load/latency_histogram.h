@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace annulus::cli {
+namespace annulus::load {
 
 // Counts latencies in buckets whose width is at most 1/32 of their value (the idea of
 // HdrHistogram), so that quantiles are right to 3 %, and two can be added.
@@ -57,4 +57,4 @@ class LatencyHistogram {
   uint64_t max_ = 0;
 };
 
-}  // namespace annulus::cli
+}  // namespace annulus::load

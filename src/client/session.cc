@@ -1,0 +1,874 @@
+#include "client/session.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/async_stream.h>
+#include <grpcpp/support/async_unary_call.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "annulus/admin/v1/admin.grpc.pb.h"
+#include "annulus/kv/v1/kv.grpc.pb.h"
+#include "client/request_id.h"
+
+namespace annulus {
+namespace {
+
+// The contract's limits for one message, with room for what surrounds the operations.
+constexpr size_t kOperationsPerMessage = 1000;
+constexpr size_t kBytesPerMessage = (2u << 20) - 4096;
+// Below the limit: a message is one unit of the server's work and of the network's.
+constexpr size_t kBytesPerMessageWanted = 256u << 10;
+// Around an operation: its id, tags and lengths.
+constexpr size_t kBytesAround = 32;
+
+constexpr Duration kTick = 20ms;
+constexpr Duration kTickUndecided = 2ms;  // While it is open who accepts a connection.
+constexpr Duration kRedialAfter = 100ms;
+constexpr auto kAdminTimeout = std::chrono::seconds(5);
+
+CallKind KindOf(const kv::v1::Operation& operation) {
+  return operation.has_get() ? CallKind::kRead : CallKind::kWrite;
+}
+
+void NameWrite(kv::v1::Operation* operation) {
+  kv::v1::WriteOptions* options = nullptr;
+  if (operation->has_put()) options = operation->mutable_put()->mutable_options();
+  if (operation->has_delete_()) options = operation->mutable_delete_()->mutable_options();
+  if (options != nullptr && options->request_id().empty()) options->set_request_id(NewRequestId());
+}
+
+absl::Status TimeoutError(CallKind kind) {
+  ErrorDetails details;
+  details.reason = kTimeout;
+  if (kind == CallKind::kWrite) details.outcome = Outcome::kUnknown;
+  return WithDetails(absl::DeadlineExceededError("no answer in time"), details);
+}
+
+absl::Status TooLargeError(size_t bytes, CallKind kind) {
+  ErrorDetails details;
+  details.reason = kTooLarge;
+  if (kind == CallKind::kWrite) details.outcome = Outcome::kNotApplied;
+  return WithDetails(absl::InvalidArgumentError(absl::StrCat("the operation has ", bytes >> 10,
+                                                             " KiB; a value has 1 MiB at most")),
+                     details);
+}
+
+}  // namespace
+
+// -------------------------------------------------------------------------------------------------
+// One endpoint
+
+class Session::Lane {
+ public:
+  Lane(size_t index, std::string endpoint, uint64_t expected_node, Instant now)
+      : index(index),
+        endpoint(std::move(endpoint)),
+        expected_node(expected_node),
+        channel(OpenChannel(this->endpoint)),
+        kv(kv::v1::KVStore::NewStub(channel)),
+        admin(admin::v1::Admin::NewStub(channel)),
+        dialled(now) {}
+
+  // It is who the layout says; a lane that was named may be anybody.
+  bool IsTrusted() const { return expected_node == 0 || node == expected_node; }
+
+  const size_t index;
+  const std::string endpoint;
+  const uint64_t expected_node;
+  const std::shared_ptr<grpc::Channel> channel;
+  const std::unique_ptr<kv::v1::KVStore::Stub> kv;
+  const std::unique_ptr<admin::v1::Admin::Stub> admin;
+  Instant dialled;
+  bool connected = false;
+  bool refused = false;  // The last attempt to connect failed.
+  bool up = false;       // Takes operations.
+  // Has answered since it last failed; until then it is given one operation.
+  bool proven = true;
+  uint64_t node = 0;         // Who answers there; 0 while that is not known.
+  Stream* stream = nullptr;  // With Door::kPipeline.
+  Instant redial_at;
+  Instant heard;
+  std::vector<Id> outbox;
+  size_t under_way = 0;  // The outbox included.
+  // What was sent on the stream, in that order, with its attempt; what has ended since stays until
+  // it comes up.
+  struct Sent {
+    Id id;
+    int32_t attempt;
+    Instant at;
+  };
+  std::deque<Sent> sent;
+};
+
+// -------------------------------------------------------------------------------------------------
+// Calls: each owns itself until gRPC has let go of it, which may be after the session is gone.
+
+namespace {
+
+// What a session leaves on its loop.
+class Call : public CqTag {
+ public:
+  using Set = absl::flat_hash_set<Call*>;
+
+  explicit Call(Set* calls, std::chrono::milliseconds timeout) : calls_(calls) {
+    context_.set_deadline(std::chrono::system_clock::now() + timeout);
+    calls_->insert(this);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  void GiveUp() {
+    calls_ = nullptr;
+    context_.TryCancel();
+  }
+  bool given_up() const { return calls_ == nullptr; }
+
+  void Proceed(bool) override {
+    if (calls_ != nullptr) {
+      calls_->erase(this);
+      Ended();
+    }
+    delete this;
+  }
+
+ protected:
+  virtual ~Call() = default;
+  // REQUIRES: the session stands.
+  virtual void Ended() = 0;
+
+  grpc::ClientContext context_;
+  grpc::Status status_;
+
+ private:
+  Set* calls_;  // Null once nobody wants to hear of it.
+};
+
+void Put(kv::v1::PutResponse* response, kv::v1::OperationResult* result) {
+  result->mutable_put()->Swap(response);
+}
+void Put(kv::v1::GetResponse* response, kv::v1::OperationResult* result) {
+  result->mutable_get()->Swap(response);
+}
+void Put(kv::v1::DeleteResponse* response, kv::v1::OperationResult* result) {
+  result->mutable_delete_()->Swap(response);
+}
+
+// A question to the admin service.
+template <class Response>
+class AdminCall final : public Call {
+ public:
+  using Done = absl::AnyInvocable<void(const grpc::Status&, const Response&)>;
+  AdminCall(Set* calls, Done done) : Call(calls, kAdminTimeout), done_(std::move(done)) {}
+
+  template <class Prepare>
+  void Start(const Prepare& prepare) {
+    reader_ = prepare(&context_);
+    reader_->StartCall();
+    reader_->Finish(&response_, &status_, tag());
+  }
+
+ private:
+  void Ended() override { done_(status_, response_); }
+
+  Done done_;
+  Response response_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
+};
+
+}  // namespace
+
+struct Session::Calls {
+  Call::Set set;
+};
+
+template <class Request, class Response>
+class Session::UnaryCall final : public Call {
+ public:
+  UnaryCall(Session* session, Id id)
+      : Call(&session->calls_->set, session->options_.client.timeout), session_(session), id_(id) {}
+
+  template <class Prepare>
+  void Start(const Prepare& prepare) {
+    reader_ = prepare(&context_);
+    reader_->StartCall();
+    reader_->Finish(&response_, &status_, tag());
+  }
+
+ private:
+  void Ended() override {
+    if (!status_.ok()) {
+      const Pending* pending = session_->Find(id_);
+      if (pending != nullptr) session_->AttemptFailed(id_, FromGrpc(status_, pending->kind));
+      return;
+    }
+    kv::v1::OperationResult result;
+    Put(&response_, &result);
+    session_->Answered(id_, &result);
+  }
+
+  Session* session_;
+  const Id id_;
+  Response response_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
+};
+
+class Session::BatchCall final : public Call {
+ public:
+  BatchCall(Session* session, std::vector<Id> ids)
+      : Call(&session->calls_->set, session->options_.client.timeout),
+        session_(session),
+        ids_(std::move(ids)) {}
+
+  void Start(Lane* lane) {
+    kv::v1::BatchRequest request;
+    for (Id id : ids_) request.add_operations()->Swap(&session_->At(id).operation);
+    reader_ = lane->kv->PrepareAsyncBatch(&context_, request, session_->loop_->queue());
+    reader_->StartCall();
+    // It is serialised by now, and may be wanted again.
+    for (size_t i = 0; i < ids_.size(); ++i) {
+      request.mutable_operations(static_cast<int>(i))->Swap(&session_->At(ids_[i]).operation);
+    }
+    reader_->Finish(&response_, &status_, tag());
+  }
+
+ private:
+  void Ended() override {
+    for (size_t i = 0; i < ids_.size(); ++i) {
+      const Pending* pending = session_->Find(ids_[i]);
+      if (pending == nullptr) continue;
+      if (!status_.ok()) {
+        session_->AttemptFailed(ids_[i], FromGrpc(status_, pending->kind));
+      } else if (i < static_cast<size_t>(response_.results_size())) {
+        session_->Answered(ids_[i], response_.mutable_results(static_cast<int>(i)));
+      } else {
+        session_->AttemptFailed(ids_[i], TimeoutError(pending->kind));
+      }
+    }
+  }
+
+  Session* session_;
+  const std::vector<Id> ids_;
+  kv::v1::BatchResponse response_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<kv::v1::BatchResponse>> reader_;
+};
+
+class Session::ScanCall final : public Call {
+ public:
+  ScanCall(Session* session, ScanCallback done)
+      : Call(&session->calls_->set, session->options_.client.timeout), done_(std::move(done)) {}
+
+  void Start(Session* session, Lane* lane, const kv::v1::ScanRequest& request) {
+    reader_ = lane->kv->PrepareAsyncScan(&context_, request, session->loop_->queue());
+    reader_->StartCall(tag());
+  }
+
+ private:
+  // Its tags come one after the other: started, pages, the end.
+  void Proceed(bool ok) override {
+    if (finishing_ || given_up()) return Call::Proceed(ok);
+    for (kv::v1::ScanItem& item : *page_.mutable_items()) found_.add_items()->Swap(&item);
+    if (!page_.page_token().empty()) found_.set_page_token(page_.page_token());
+    page_.Clear();
+    if (ok) return reader_->Read(&page_, tag());
+    finishing_ = true;
+    reader_->Finish(&status_, tag());
+  }
+
+  void Ended() override {
+    if (status_.ok()) return done_(std::move(found_));
+    done_(FromGrpc(status_, CallKind::kRead));
+  }
+
+  ScanCallback done_;
+  kv::v1::ScanResponse page_;
+  kv::v1::ScanResponse found_;
+  bool finishing_ = false;
+  std::unique_ptr<grpc::ClientAsyncReader<kv::v1::ScanResponse>> reader_;
+};
+
+// A pipeline to one endpoint.
+class Session::Stream {
+ public:
+  Stream(Session* session, Lane* lane) : session_(session), lane_(lane) {
+    rw_ = lane->kv->PrepareAsyncPipeline(&context_, session->loop_->queue());
+    ++tags_;
+    rw_->StartCall(on_started_.tag());
+  }
+
+  bool writing() const { return writing_; }
+
+  // REQUIRES: !writing(); all of them at this lane.
+  void Write(std::vector<Id> ids) {
+    request_.Clear();
+    for (Id id : ids) {
+      kv::v1::PipelineOperation* out = request_.add_operations();
+      out->set_id(id);
+      out->mutable_operation()->Swap(&session_->At(id).operation);
+    }
+    writing_ = true;
+    ++tags_;
+    rw_->Write(request_, on_written_.tag());
+    // It is serialised by now, and may be wanted again.
+    for (size_t i = 0; i < ids.size(); ++i) {
+      request_.mutable_operations(static_cast<int>(i))
+          ->mutable_operation()
+          ->Swap(&session_->At(ids[i]).operation);
+    }
+    written_ = std::move(ids);
+  }
+
+  // It ends by itself soon.
+  void Cancel() { context_.TryCancel(); }
+  // The session wants to hear no more of it.
+  void GiveUp() {
+    session_ = nullptr;
+    context_.TryCancel();
+  }
+
+ private:
+  void OnStarted(bool ok) {
+    --tags_;
+    if (!ok || session_ == nullptr) return Finish();
+    lane_->up = true;
+    lane_->heard = session_->loop_->Now();
+    session_->Changed();
+    session_->ScheduleFlush();
+    Read();
+  }
+
+  void OnWritten(bool ok) {
+    --tags_;
+    writing_ = false;
+    // Where !ok the stream had ended before: gRPC promises that none of this was sent.
+    if (ok) written_.clear();
+    if (ok && session_ != nullptr && !lane_->outbox.empty()) session_->ScheduleFlush();
+    DeleteIfDone();
+  }
+
+  void OnRead(bool ok) {
+    --tags_;
+    if (!ok || session_ == nullptr) {
+      if (session_ != nullptr) lane_->up = false;
+      return Finish();
+    }
+    for (kv::v1::PipelineResult& result : *response_.mutable_results()) {
+      session_->Answered(result.id(), result.mutable_result());
+    }
+    session_->ScheduleFlush();  // The lane has room again.
+    Read();
+  }
+
+  void OnFinished(bool) {
+    --tags_;
+    finished_ = true;
+    DeleteIfDone();
+  }
+
+  void Read() {
+    ++tags_;
+    rw_->Read(&response_, on_read_.tag());
+  }
+
+  // Where nobody wants its status any more, no operation is begun: the queue may be shut down by
+  // now.
+  void Finish() {
+    if (session_ == nullptr) {
+      finished_ = true;
+      return DeleteIfDone();
+    }
+    ++tags_;
+    rw_->Finish(&status_, on_finished_.tag());
+  }
+
+  void DeleteIfDone() {
+    if (!finished_ || tags_ > 0) return;
+    if (session_ != nullptr) session_->StreamEnded(lane_, status_, written_);
+    delete this;
+  }
+
+  Session* session_;  // Null once it has given this up.
+  Lane* lane_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<kv::v1::PipelineRequest, kv::v1::PipelineResponse>>
+      rw_;
+  kv::v1::PipelineRequest request_;
+  kv::v1::PipelineResponse response_;
+  std::vector<Id> written_;  // What the message under way has, or the last one that failed.
+  grpc::Status status_;
+  int tags_ = 0;  // With gRPC.
+  bool writing_ = false;
+  bool finished_ = false;
+  MemberTag<Stream, &Stream::OnStarted> on_started_{this};
+  MemberTag<Stream, &Stream::OnWritten> on_written_{this};
+  MemberTag<Stream, &Stream::OnRead> on_read_{this};
+  MemberTag<Stream, &Stream::OnFinished> on_finished_{this};
+};
+
+// -------------------------------------------------------------------------------------------------
+// The session
+
+Session::Session(CqLoop* loop, SessionOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      calls_(std::make_unique<Calls>()),
+      last_up_(loop->Now()) {
+  for (const std::string& endpoint : options_.client.endpoints) AddLane(endpoint, 0);
+  named_lanes_ = lanes_.size();
+  Tick();
+}
+
+Session::~Session() {
+  closing_ = true;
+  on_change_ = nullptr;
+  loop_->Cancel(tick_);
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (lane->stream != nullptr) lane->stream->GiveUp();
+  }
+  for (Call* call : calls_->set) call->GiveUp();
+  calls_->set.clear();
+  for (size_t slot = 0; slot < pending_.size(); ++slot) {
+    Pending& pending = pending_[slot];
+    if (pending.done == nullptr) continue;
+    const Id id = (static_cast<Id>(pending.generation) << 32) | slot;
+    const bool maybe_applied = pending.maybe_applied || pending.sent;
+    Finish(id, WithEarlierOutcome(UnreachableError("the session was closed", pending.kind),
+                                  maybe_applied && pending.kind == CallKind::kWrite));
+  }
+  *alive_ = false;
+}
+
+Session::Lane* Session::AddLane(std::string endpoint, uint64_t expected_node) {
+  lanes_.push_back(
+      std::make_unique<Lane>(lanes_.size(), std::move(endpoint), expected_node, loop_->Now()));
+  return lanes_.back().get();
+}
+
+void Session::Start(kv::v1::Operation operation, Callback done) {
+  const CallKind kind = KindOf(operation);
+  if (closing_) return done(UnreachableError("the session is being closed", kind));
+  NameWrite(&operation);
+  const Id id = NewPending();
+  Pending& pending = At(id);
+  pending.kind = kind;
+  pending.bytes = operation.ByteSizeLong() + kBytesAround;
+  pending.partition = routes_.PartitionOf(operation);
+  pending.operation.Swap(&operation);
+  pending.done = std::move(done);
+  ++operations_;
+  if (pending.bytes > kBytesPerMessage) {
+    // Sent, it would break the stream, and with it everything else under way.
+    loop_->Post([this, alive = alive_, id] {
+      if (!*alive || Find(id) == nullptr) return;
+      Finish(id, TooLargeError(At(id).bytes, At(id).kind));
+    });
+    return;
+  }
+  ready_.push_back(id);
+  ScheduleFlush();
+}
+
+void Session::Scan(kv::v1::ScanRequest request, ScanCallback done) {
+  const Pending anywhere{.partition = routes_.PartitionOf(request.bucket(), request.key())};
+  Lane* lane = closing_ ? nullptr : Choose(anywhere, SIZE_MAX);
+  if (lane == nullptr) {
+    loop_->Post([done = std::move(done)]() mutable {
+      done(UnreachableError("no endpoint has a connection", CallKind::kRead));
+    });
+    return;
+  }
+  (new ScanCall(this, std::move(done)))->Start(this, lane, request);
+}
+
+Session::Id Session::NewPending() {
+  if (free_.empty()) {
+    free_.push_back(static_cast<uint32_t>(pending_.size()));
+    pending_.emplace_back();
+  }
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  return (static_cast<Id>(pending_[slot].generation) << 32) | slot;
+}
+
+Session::Pending* Session::Find(Id id) {
+  const auto slot = static_cast<uint32_t>(id);
+  if (slot >= pending_.size()) return nullptr;
+  Pending& pending = pending_[slot];
+  return pending.generation == id >> 32 && pending.done != nullptr ? &pending : nullptr;
+}
+
+// --- On their way
+// --------------------------------------------------------------------------------
+
+void Session::ScheduleFlush() {
+  if (flush_scheduled_) return;
+  flush_scheduled_ = true;
+  loop_->AtTurnEnd([this, alive = alive_] {
+    if (*alive) Flush();
+  });
+}
+
+void Session::Flush() {
+  flush_scheduled_ = false;
+  const size_t share =
+      std::max<size_t>(options_.operations_max / std::max<size_t>(lanes_up(), 1), 1);
+  while (!ready_.empty()) {
+    const Id id = ready_.front();
+    Pending& pending = At(id);
+    Lane* lane = Choose(pending, share);
+    if (lane == nullptr) break;
+    ready_.pop_front();
+    pending.lane = static_cast<int32_t>(lane->index);
+    if (lane->under_way++ == 0) lane->heard = loop_->Now();
+    lane->outbox.push_back(id);
+  }
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (!lane->outbox.empty()) Send(lane.get());
+  }
+}
+
+Session::Lane* Session::Choose(const Pending& pending, size_t share) const {
+  const auto takes = [&](const Lane& lane) {
+    return lane.up && lane.under_way < (lane.proven ? share : 1) &&
+           static_cast<int32_t>(lane.index) != pending.avoid;
+  };
+  if (pending.partition >= 0 && !routes_.empty()) {
+    for (size_t index : routes_.LanesOf(pending.partition)) {
+      if (takes(*lanes_[index])) return lanes_[index].get();
+    }
+  }
+  Lane* best = nullptr;
+  Lane* only = nullptr;
+  size_t up = 0;
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (!lane->up) continue;
+    ++up;
+    only = lane.get();
+    if (takes(*lane) && (best == nullptr || lane->under_way < best->under_way)) best = lane.get();
+  }
+  if (best == nullptr && up == 1 && only->under_way < (only->proven ? share : 1)) return only;
+  return best;
+}
+
+void Session::Send(Lane* lane) {
+  switch (options_.door) {
+    case Door::kPipeline:
+      return SendOnStream(lane);
+    case Door::kUnary:
+      for (Id id : std::exchange(lane->outbox, {})) {
+        MarkSent(id);
+        SendAlone(lane, id);
+      }
+      return;
+    case Door::kBatch:
+      const std::vector<Id> ids = std::exchange(lane->outbox, {});
+      for (size_t next = 0; next < ids.size();) {
+        std::vector<Id> batch;
+        size_t bytes = 0;
+        while (next < ids.size() && batch.size() < options_.batch_operations &&
+               (batch.empty() || bytes + At(ids[next]).bytes <= kBytesPerMessageWanted)) {
+          bytes += At(ids[next]).bytes;
+          MarkSent(ids[next]);
+          batch.push_back(ids[next++]);
+        }
+        (new BatchCall(this, std::move(batch)))->Start(lane);
+      }
+      return;
+  }
+}
+
+void Session::MarkSent(Id id) {
+  Pending& pending = At(id);
+  if (pending.attempts++ > 0) ++retried_;
+  pending.sent = true;
+}
+
+void Session::SendOnStream(Lane* lane) {
+  if (lane->stream == nullptr || !lane->up || lane->stream->writing()) return;
+  std::vector<Id> ids;
+  size_t bytes = 0;
+  const Instant now = loop_->Now();
+  for (Id id : lane->outbox) {
+    Pending& pending = At(id);
+    if (ids.size() == kOperationsPerMessage) break;
+    if (!ids.empty() && bytes + pending.bytes > kBytesPerMessageWanted) break;
+    bytes += pending.bytes;
+    MarkSent(id);
+    lane->sent.push_back({id, pending.attempts, now});
+    ids.push_back(id);
+  }
+  if (ids.size() == lane->outbox.size()) {
+    lane->outbox.clear();
+  } else {
+    lane->outbox.erase(lane->outbox.begin(), lane->outbox.begin() + ids.size());
+  }
+  lane->stream->Write(std::move(ids));
+}
+
+void Session::SendAlone(Lane* lane, Id id) {
+  const kv::v1::Operation& operation = At(id).operation;
+  grpc::CompletionQueue* queue = loop_->queue();
+  switch (operation.operation_case()) {
+    case kv::v1::Operation::kPut:
+      (new UnaryCall<kv::v1::PutRequest, kv::v1::PutResponse>(this, id))
+          ->Start([&](grpc::ClientContext* context) {
+            return lane->kv->PrepareAsyncPut(context, operation.put(), queue);
+          });
+      return;
+    case kv::v1::Operation::kGet:
+      (new UnaryCall<kv::v1::GetRequest, kv::v1::GetResponse>(this, id))
+          ->Start([&](grpc::ClientContext* context) {
+            return lane->kv->PrepareAsyncGet(context, operation.get(), queue);
+          });
+      return;
+    case kv::v1::Operation::kDelete:
+      (new UnaryCall<kv::v1::DeleteRequest, kv::v1::DeleteResponse>(this, id))
+          ->Start([&](grpc::ClientContext* context) {
+            return lane->kv->PrepareAsyncDelete(context, operation.delete_(), queue);
+          });
+      return;
+    case kv::v1::Operation::OPERATION_NOT_SET:
+      loop_->Post([this, alive = alive_, id] {
+        if (!*alive || Find(id) == nullptr) return;
+        Finish(id, absl::InvalidArgumentError("an operation is none of put, get, delete"));
+      });
+      return;
+  }
+}
+
+// --- How they end
+// --------------------------------------------------------------------------------
+
+void Session::Answered(Id id, kv::v1::OperationResult* result) {
+  Pending* pending = Find(id);
+  if (pending == nullptr || pending->lane < 0) return;  // Came after its timeout.
+  Lane& lane = *lanes_[pending->lane];
+  lane.heard = loop_->Now();
+  lane.proven = true;
+  if (result->has_error()) {
+    AttemptFailed(id, FromOperationError(result->error(), pending->kind));
+    return;
+  }
+  Leave(pending);
+  Finish(id, std::move(*result));
+}
+
+void Session::AttemptFailed(Id id, absl::Status status) {
+  Pending& pending = At(id);
+  pending.maybe_applied |= DetailsOf(status).outcome == Outcome::kUnknown;
+  if (BlamesEndpoint(status)) pending.avoid = pending.lane;
+  Leave(&pending);
+  if (pending.attempts <= options_.client.retries && WorthRetrying(status)) {
+    delayed_.emplace(loop_->Now() + RetryDelay(pending.attempts, status), id);
+    return;
+  }
+  Finish(id, WithEarlierOutcome(std::move(status), pending.maybe_applied));
+}
+
+void Session::TakeBack(Id id) {
+  Pending& pending = At(id);
+  if (pending.sent) {
+    if (--pending.attempts > 0) --retried_;
+  }
+  Leave(&pending);
+  ready_.push_front(id);
+}
+
+void Session::Leave(Pending* pending) {
+  if (pending->lane >= 0) --lanes_[pending->lane]->under_way;
+  pending->lane = -1;
+  pending->sent = false;
+}
+
+void Session::Finish(Id id, absl::StatusOr<kv::v1::OperationResult> result) {
+  Pending& pending = At(id);
+  Leave(&pending);
+  Callback done = std::move(pending.done);
+  pending.done = nullptr;
+  pending.operation.Clear();
+  pending.avoid = -1;
+  pending.attempts = 0;
+  pending.maybe_applied = false;
+  ++pending.generation;
+  free_.push_back(static_cast<uint32_t>(id));
+  --operations_;
+  if (!ready_.empty()) ScheduleFlush();
+  done(std::move(result));
+}
+
+void Session::StreamEnded(Lane* lane, const grpc::Status& status, const std::vector<Id>& unsent) {
+  lane->stream = nullptr;
+  lane->up = false;
+  lane->proven = false;
+  lane->redial_at = loop_->Now() + kRedialAfter;
+  for (auto id = lane->outbox.rbegin(); id != lane->outbox.rend(); ++id) TakeBack(*id);
+  lane->outbox.clear();
+  for (auto id = unsent.rbegin(); id != unsent.rend(); ++id) {
+    if (const Pending* pending = Find(*id); pending != nullptr && pending->sent) TakeBack(*id);
+  }
+  // A server that ends the stream without an error is going down with these unanswered.
+  const grpc::Status why =
+      status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server closed the stream")
+                  : status;
+  for (const Lane::Sent& sent : std::exchange(lane->sent, {})) {
+    const Pending* pending = Find(sent.id);
+    if (pending == nullptr || !pending->sent || pending->attempts != sent.attempt) continue;
+    AttemptFailed(sent.id, FromGrpc(why, pending->kind));
+  }
+  Changed();
+  ScheduleFlush();
+}
+
+// --- Time
+// ----------------------------------------------------------------------------------------
+
+void Session::Tick() {
+  const Instant now = loop_->Now();
+  bool changed = false;
+  for (size_t i = 0; i < lanes_.size(); ++i) changed |= Look(lanes_[i].get(), now);
+
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    // In front: these have waited longest, and later steps may wait for them.
+    ready_.push_front(delayed_.begin()->second);
+    delayed_.erase(delayed_.begin());
+    changed = true;
+  }
+  if (lanes_up() > 0) last_up_ = now;
+  if (now - last_up_ > options_.client.timeout) GiveUpHope();
+  if (changed) {
+    Changed();
+    ScheduleFlush();
+  }
+  tick_ = loop_->PostAt(now + (decided() ? kTick : kTickUndecided), [this] { Tick(); });
+}
+
+bool Session::Look(Lane* lane, Instant now) {
+  const bool was_up = lane->up;
+  const bool was_refused = lane->refused;
+  const grpc_connectivity_state state = lane->channel->GetState(/*try_to_connect=*/true);
+  const bool connected = state == GRPC_CHANNEL_READY;
+  if (connected && !lane->connected) {
+    lane->refused = false;
+    if (options_.finds_owners) AskWho(lane);
+  } else if (!connected && lane->connected) {
+    lane->dialled = now;
+  }
+  lane->connected = connected;
+  if (state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
+      (!connected && now - lane->dialled > options_.client.connect_timeout)) {
+    lane->refused = true;
+  }
+
+  if (options_.door != Door::kPipeline) {
+    lane->up = connected && lane->IsTrusted();
+  } else if (lane->stream == nullptr && connected && lane->IsTrusted() && now >= lane->redial_at) {
+    lane->stream = new Stream(this, lane);
+  }
+
+  while (!lane->sent.empty()) {
+    const Lane::Sent front = lane->sent.front();
+    const Pending* pending = Find(front.id);
+    const bool ended = pending == nullptr || !pending->sent || pending->attempts != front.attempt;
+    if (!ended && now - front.at <= options_.client.timeout) break;
+    lane->sent.pop_front();
+    if (!ended) AttemptFailed(front.id, TimeoutError(pending->kind));
+    // Not one answer in all that time: the process is stopped or cut off. A new connection tells.
+    if (!ended && now - lane->heard > options_.client.timeout && lane->stream != nullptr) {
+      lane->stream->Cancel();
+    }
+  }
+  return lane->up != was_up || lane->refused != was_refused;
+}
+
+void Session::GiveUpHope() {
+  std::vector<Id> hopeless(ready_.begin(), ready_.end());
+  ready_.clear();
+  for (const auto& [at, id] : delayed_) hopeless.push_back(id);
+  delayed_.clear();
+  for (Id id : hopeless) {
+    const Pending& pending = At(id);
+    absl::Status status = UnreachableError(
+        absl::StrCat("no connection to ", absl::StrJoin(options_.client.endpoints, ", ")),
+        pending.kind);
+    Finish(id, WithEarlierOutcome(std::move(status), pending.maybe_applied));
+  }
+}
+
+// --- Who owns what
+// -------------------------------------------------------------------------------
+
+void Session::AskWho(Lane* lane) {
+  auto* call = new AdminCall<admin::v1::StatusResponse>(
+      &calls_->set,
+      [this, lane](const grpc::Status& status, const admin::v1::StatusResponse& response) {
+        if (!status.ok()) return;  // Not one of ours, or of another version: it is not routed to.
+        if (!layout_.cluster().empty() && response.cluster() != layout_.cluster()) return;
+        lane->node = response.node_id();
+        if (layout_.partitions_size() == 0) {
+          AskForLayout(lane);
+        } else {
+          Route();
+        }
+      });
+  call->Start([&](grpc::ClientContext* context) {
+    return lane->admin->PrepareAsyncStatus(context, {}, loop_->queue());
+  });
+}
+
+void Session::AskForLayout(Lane* lane) {
+  auto* call = new AdminCall<admin::v1::LayoutResponse>(
+      &calls_->set, [this](const grpc::Status& status, const admin::v1::LayoutResponse& response) {
+        if (!status.ok() || response.partitions_size() == 0) return;
+        layout_ = response;
+        Route();
+      });
+  call->Start([&](grpc::ClientContext* context) {
+    return lane->admin->PrepareAsyncLayout(context, {}, loop_->queue());
+  });
+}
+
+void Session::Route() {
+  std::map<uint64_t, size_t> lane_of;
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (lane->node != 0) lane_of.emplace(lane->node, lane->index);
+  }
+  routes_ = Routes(layout_, lane_of);
+  for (const admin::v1::LayoutMember& member : layout_.members()) {
+    const bool known = std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
+      return lane->node == member.node_id() || lane->expected_node == member.node_id();
+    });
+    if (!known && !member.client_address().empty()) {
+      AddLane(member.client_address(), member.node_id());
+    }
+  }
+  Changed();
+}
+
+// --- What others may ask
+// -------------------------------------------------------------------------
+
+size_t Session::lanes_up() const {
+  return std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->up; });
+}
+
+bool Session::decided() const {
+  return std::all_of(lanes_.begin(), lanes_.begin() + named_lanes_,
+                     [](const auto& lane) { return lane->up || lane->refused; });
+}
+
+std::vector<std::string> Session::Unreachable() const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < named_lanes_; ++i) {
+    if (!lanes_[i]->up) names.push_back(lanes_[i]->endpoint);
+  }
+  return names;
+}
+
+void Session::Changed() {
+  if (on_change_) on_change_();
+}
+
+}  // namespace annulus
