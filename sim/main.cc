@@ -12,6 +12,7 @@ int Main(int argc, char** argv) {
   if (flags.seeds.has_value()) return ReportSeeds(flags);
   if (flags.shrink) return ReportShrunk(flags);
   if (flags.seed.has_value()) return ReportOneSeed(flags);
+  if (flags.cost) return ReportCost(flags);
   if (flags.planted) return ReportPlanted(flags);
   if (!flags.kept.empty()) return ReportKept(flags);
   if (!flags.kept_seeds.empty()) return ReportKeptSeeds(flags);

@@ -198,5 +198,3 @@ BENCHMARK(OpenAfterKill)->UseRealTime()->Unit(benchmark::kMillisecond)->Iteratio
 
 }  // namespace
 }  // namespace annulus
-
-BENCHMARK_MAIN();

@@ -29,6 +29,8 @@ Usage: annulus_sim --seeds N [--first-seed S]   run N seeds, end with one summar
                                                 others where chance falls otherwise by now
        annulus_sim --kept-seeds FILE            run the seeds that failed once, a line "SEED: WHY" each
        annulus_sim --check-determinism N        run N seeds twice, compare trace hashes
+       annulus_sim --cost                       count messages and bytes of puts and gets in clusters
+                                                of 3 to 64 nodes where nothing fails
 
 Options:
   --first-seed S   the first of the seeds (1)
@@ -121,6 +123,9 @@ Flags ParseFlags(int argc, char** argv) {
     } else if (flag == "--planted") {
       flags.planted = true;
       ++modes;
+    } else if (flag == "--cost") {
+      flags.cost = true;
+      ++modes;
     } else if (flag == "--keep") {
       flags.keep = value();
     } else if (flag == "--kept") {
@@ -163,7 +168,9 @@ Flags ParseFlags(int argc, char** argv) {
     }
   }
   if (modes != 1) {
-    Refuse("give one of --seeds, --seed, --planted, --kept, --kept-seeds, --check-determinism");
+    Refuse(
+        "give one of --seeds, --seed, --planted, --kept, --kept-seeds, --check-determinism, "
+        "--cost");
   }
   if (flags.shrink && !flags.seed.has_value()) Refuse("--shrink needs --seed");
   if (flags.jobs == 0) {

@@ -15,6 +15,7 @@ struct Flags {
   std::optional<uint64_t> seed;
   std::optional<uint64_t> determinism;
   bool planted = false;
+  bool cost = false;
   std::string keep;        // With planted: the file to write the seeds to.
   std::string kept;        // The file to read them from.
   std::string kept_seeds;  // The file of seeds that failed once.

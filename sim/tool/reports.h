@@ -25,6 +25,9 @@ int ReportKeptSeeds(const Flags& flags);
 // The same seeds twice: their traces must be equal.
 int ReportTwice(const Flags& flags);
 
+// What a put and a get cost between nodes, in messages and bytes, from 3 nodes to 64.
+int ReportCost(const Flags& flags);
+
 // What is wrong with a seed: its violations; or that it did too little to prove anything.
 std::vector<std::string> ProblemsOf(const RunReport& report);
 

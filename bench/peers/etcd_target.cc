@@ -1,0 +1,94 @@
+#include "etcd_target.h"
+
+#include <grpcpp/support/async_unary_call.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/client.h"
+
+namespace annulus::peers {
+namespace {
+
+// Owns itself until it has ended.
+template <class Response>
+class Call final : public CqTag {
+ public:
+  Call(std::chrono::seconds timeout, load::Target::Done done) : done_(std::move(done)) {
+    context_.set_deadline(std::chrono::system_clock::now() + timeout);
+  }
+
+  template <class Prepare>
+  void Start(const Prepare& prepare) {
+    reader_ = prepare(&context_);
+    reader_->StartCall();
+    reader_->Finish(&response_, &status_, tag());
+  }
+
+  void Proceed(bool) override {
+    done_(
+        absl::Status(static_cast<absl::StatusCode>(status_.error_code()), status_.error_message()));
+    delete this;
+  }
+
+ private:
+  load::Target::Done done_;
+  grpc::ClientContext context_;
+  grpc::Status status_;
+  Response response_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
+};
+
+}  // namespace
+
+EtcdTarget::EtcdTarget(CqLoop* loop, const EtcdOptions& options) : loop_(loop), options_(options) {
+  for (int i = 0; i < options_.connections; ++i) {
+    for (const std::string& endpoint : options_.endpoints) {
+      channels_.push_back(OpenChannel(endpoint));
+      stubs_.push_back(etcdserverpb::KV::NewStub(channels_.back()));
+    }
+  }
+}
+
+EtcdTarget::~EtcdTarget() = default;
+
+bool EtcdTarget::Connect() {
+  const auto deadline = std::chrono::system_clock::now() + options_.timeout;
+  for (const auto& channel : channels_) {
+    if (!AwaitConnected(*channel, deadline)) return false;
+  }
+  return true;
+}
+
+etcdserverpb::KV::Stub* EtcdTarget::NextStub() { return stubs_[next_++ % stubs_.size()].get(); }
+
+void EtcdTarget::Read(uint64_t key, Done done) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(absl::StrCat(key));
+  request.set_serializable(options_.serializable);
+  (new Call<etcdserverpb::RangeResponse>(options_.timeout, std::move(done)))
+      ->Start([&](grpc::ClientContext* context) {
+        return NextStub()->PrepareAsyncRange(context, request, loop_->queue());
+      });
+}
+
+void EtcdTarget::Write(uint64_t key, Done done) {
+  etcdserverpb::PutRequest request;
+  request.set_key(absl::StrCat(key));
+  std::string* value = request.mutable_value();
+  value->resize(options_.value_bytes);
+  for (char& byte : *value) byte = static_cast<char>(random_.Next());
+  (new Call<etcdserverpb::PutResponse>(options_.timeout, std::move(done)))
+      ->Start([&](grpc::ClientContext* context) {
+        return NextStub()->PrepareAsyncPut(context, request, loop_->queue());
+      });
+}
+
+void EtcdTarget::Scan(uint64_t, Done done) {
+  loop_->Post([done = std::move(done)]() mutable {
+    done(absl::UnimplementedError("this benchmark scans nothing of etcd"));
+  });
+}
+
+}  // namespace annulus::peers
