@@ -108,6 +108,8 @@ rocksdb::DBOptions DatabaseOptions(const RocksOptions& options, rocksdb::Env* en
   // Half the budget may be memtables, which are charged to the cache and so push blocks out of it.
   db.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 2, cache);
   db.max_open_files = OpenFilesMax(options);
+  // Else a compaction asks the kernel for each block alone.
+  db.compaction_readahead_size = 2 * kMiB;
   db.bytes_per_sync = kMiB;  // Tables reach the disk as they grow, not in one burst at their end.
 
   db.skip_stats_update_on_db_open = true;  // Reads of every table, at each start.
@@ -136,6 +138,9 @@ rocksdb::ColumnFamilyOptions FamilyOptions(ColumnFamily family, size_t memory_by
   options.write_buffer_size =
       family == ColumnFamily::kMeta ? kMiB : std::clamp(memory_bytes / 8, 2 * kMiB, 64 * kMiB);
   options.max_write_buffer_number = 3;
+  // A put looks up the record that it replaces, which most memtables do not have.
+  options.memtable_prefix_bloom_size_ratio = 0.02;
+  options.memtable_whole_key_filtering = true;
   if (family == ColumnFamily::kTree) options.merge_operator = std::make_shared<XorOperator>();
   return options;
 }
