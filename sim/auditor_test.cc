@@ -148,7 +148,9 @@ TEST_F(AuditorTest, AReadOfWhatAnOwnerTakesNoMore) {
     auditor_.OnAnswer(by, process, 2, PeerReply(other));
     auditor_.OnAnswerArrived(by, process, 2, PeerReply(other));
     auditor_.OnGot(process, kItem, shown);
-    if (!closes) EXPECT_THAT(Said(), IsEmpty());
+    if (!closes) {
+      EXPECT_THAT(Said(), IsEmpty());
+    }
   }
   EXPECT_THAT(Said(), ElementsAre(StartsWith("STALE READ k")));
 }
@@ -163,7 +165,9 @@ TEST_F(AuditorTest, AStrictReadOfTooFew) {
     auditor_.OnAnswer(by, process, 1, PeerReply(reply));
     auditor_.OnAnswerArrived(by, process, 1, PeerReply(reply));
     auditor_.OnGot(process, kItem, GetAnswer());
-    if (!rebuilding) EXPECT_THAT(Said(), IsEmpty());
+    if (!rebuilding) {
+      EXPECT_THAT(Said(), IsEmpty());
+    }
   }
   EXPECT_THAT(Said(), ElementsAre(StartsWith("TOO FEW ANSWERS k")));
 }
