@@ -190,7 +190,7 @@ Task<RepairVerdict> Repair(NodeContext* node, const ReadQuorum& quorum, const Ge
     } else if (!answer.has_value()) {
       // A merge is idempotent. Those that have confirmed it are left alone, and the rest is paid
       // for out of what has succeeded: a record may be large, and who is silent overloaded.
-      for (NodeId owner : owners) {
+      for (NodeId owner : node->peers->InAskingOrder(owners)) {
         if (!level.HasAcked(owner) && node->peers->MayRepeat()) send(owner);
       }
     }

@@ -15,8 +15,9 @@ constexpr size_t kPageEntries = 256;
 constexpr size_t kPageBytes = 1 << 20;
 constexpr int kRecomputeTries = 8;
 constexpr Duration kRecomputePause = 20ms;
-
-uint32_t Number(LeafId id) { return id.partition.value() * kLeavesPerPartition + id.leaf; }
+// How long the last try waits for changes that are on their way to the disk.
+constexpr Duration kHoldMax = 2s;
+constexpr Duration kHoldLook = 1ms;
 
 // Neighbours among ascending leaves are one range of keys.
 struct LeafRun {
@@ -61,6 +62,18 @@ class HashTree::Watch {
   PartitionId partition_;
   std::optional<uint32_t> leaf_;  // Nullopt: all of the partition.
   bool touched_ = false;
+};
+
+class HashTree::Hold {
+ public:
+  Hold(HashTree* tree, LeafId id) : tree_(tree), id_(id) { tree->held_.insert(Number(id)); }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold() { tree_->held_.erase(Number(id_)); }
+
+ private:
+  HashTree* tree_;
+  LeafId id_;
 };
 
 absl::StatusOr<uint64_t> HashTree::DigestOfEntry(const Bytes& data_key, const Bytes& value) {
@@ -168,6 +181,14 @@ Task<absl::StatusOr<HashTree::KeyPage>> HashTree::ListKeys(PartitionId partition
 Task<absl::StatusOr<bool>> HashTree::Recompute(LeafId id) {
   for (int i = 0; i < kRecomputeTries; ++i) {
     if (i > 0) co_await Sleep(env_.loop, kRecomputePause);
+    std::optional<Hold> hold;
+    if (i == kRecomputeTries - 1 && !IsHeld(id)) {
+      hold.emplace(this, id);
+      const Instant until = env_.loop->Now() + kHoldMax;
+      while (changing_.contains(Number(id)) && env_.loop->Now() < until) {
+        co_await Sleep(env_.loop, kHoldLook);
+      }
+    }
     Watch watch(this, id);
     if (watch.touched()) continue;
     absl::StatusOr<uint64_t> stored = co_await ReadLeaf(id);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/merkle/tree.h"
@@ -30,6 +31,9 @@ class HashTree {
     uint64_t delta = 0;  // Digest before, XOR digest after.
   };
   void Begin(const Change& change, StorageBatch* batch);
+  // Whether changes of the leaf have to wait for a moment, before Begin: it is being recomputed,
+  // and would change all the time.
+  bool IsHeld(LeafId id) const { return held_.contains(Number(id)); }
   void End(const Change& change, bool committed);
   // The partition's records and leaves were removed.
   void Forget(PartitionId partition) { partitions_[partition.value()].root.reset(); }
@@ -53,8 +57,8 @@ class HashTree {
   Task<absl::StatusOr<KeyPage>> ListKeys(PartitionId partition, std::vector<uint32_t> leaves,
                                          Bytes begin, size_t bytes_max);
 
-  // Makes a leaf what its items say. Returns whether it was anything else. UNAVAILABLE where its
-  // items change all the time.
+  // Makes a leaf what its items say. Returns whether it was anything else. Where its items change
+  // all the time, the changes are held for a moment; UNAVAILABLE where those under way do not end.
   Task<absl::StatusOr<bool>> Recompute(LeafId id);
   // All leaves of a partition as the data says, in one pass that changes meanwhile may blur.
   Task<absl::StatusOr<Leaves>> ComputeLeaves(PartitionId partition);
@@ -76,11 +80,16 @@ class HashTree {
 
   absl::StatusOr<uint64_t> DigestOfEntry(const Bytes& data_key, const Bytes& value);
 
+  // Holds a leaf while it lives.
+  class Hold;
+  static uint32_t Number(LeafId id) { return id.partition.value() * kLeavesPerPartition + id.leaf; }
+
   Env env_;
   DamageSink on_damage_ = [](const Bytes&) {};
   std::vector<Partition> partitions_;
   absl::flat_hash_map<uint32_t, uint32_t> changing_;  // Changes under way, by leaf; not iterated.
   std::vector<Watch*> watches_;
+  absl::flat_hash_set<uint32_t> held_;  // By leaf; not iterated.
 };
 
 }  // namespace annulus

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "task/manual_loop.h"
+#include "task/sleep.h"
 #include "task/spawn.h"
 
 namespace annulus {
@@ -183,6 +184,38 @@ TEST_F(HashTreeTest, ListsTheKeysOfSomeLeavesOverAllBucketsInPages) {
   } while (!begin.empty());
   EXPECT_EQ(listed, expected);
   EXPECT_GT(pages, 3);
+}
+
+// An item that is written all the time must not keep its leaf wrong.
+TEST_F(HashTreeTest, ALeafThatChangesAllTheTimeIsHeldAndRecomputed) {
+  const LeafId id{PartitionId(1), 7};
+  bool held = false;
+  int64_t changes = 0;
+  // Begins the next change as the last one ends, as a replica does; but not while it has to wait.
+  TaskGroup writers;
+  const auto write = [](HashTree* tree, Loop* loop, LeafId id, bool* held,
+                        int64_t* changes) -> Task<void> {
+    while (true) {
+      while (tree->IsHeld(id)) {
+        *held = true;
+        co_await Sleep(loop, 1ms);
+      }
+      const HashTree::Change change{id, 0};
+      StorageBatch batch;
+      tree->Begin(change, &batch);
+      co_await Sleep(loop, 5ms);
+      tree->End(change, true);
+      ++*changes;
+    }
+  };
+  writers.Spawn(write(&tree_, &loop_, id, &held, &changes));
+  auto wrong = Start<bool>(tree_.Recompute(id));
+  loop_.Advance(5s);
+  ASSERT_TRUE(wrong->has_value());
+  EXPECT_TRUE((*wrong)->ok()) << (*wrong)->status();
+  EXPECT_TRUE(held);
+  EXPECT_FALSE(tree_.IsHeld(id));
+  EXPECT_GT(changes, 500);
 }
 
 TEST_F(HashTreeTest, ALeafIsRecomputedFromItsItems) {

@@ -11,9 +11,13 @@
 #include "core/ring/ring.h"
 #include "task/await.h"
 #include "task/mailbox.h"
+#include "task/sleep.h"
 
 namespace annulus {
 namespace {
+
+// Between looks at a leaf that is being recomputed, which takes milliseconds and is rare.
+constexpr Duration kHeldLeafPause = 1ms;
 
 absl::Status NotApplied(absl::Status status, std::string reason) {
   return WithDetails(std::move(status),
@@ -449,6 +453,7 @@ Task<absl::Status> Replica::CommitOwn(std::shared_ptr<Latch> latch, const Stored
     writes.push_back({ColumnFamily::kMeta, MarkKey(latch->key), std::move(entry)});
   }
   const HashTree::Change leaf{LeafOf(latch->key), before.digest ^ after.digest};
+  while (tree_.IsHeld(leaf.leaf)) co_await Sleep(env_.loop, kHeldLeafPause);
   tree_.Begin(leaf, &writes);
   absl::Status committed = co_await Await<absl::Status>(
       [&](auto done) { env_.storage->Commit(std::move(writes), std::move(done)); });
