@@ -33,8 +33,9 @@ Pipeline::Pipeline(PipelineOptions options) : options_(std::move(options)) {
 
 Pipeline::~Pipeline() {
   loop_.Post([this] {
-    TakeOver();  // So that what has just been asked for is answered too.
+    TakeOver();  // So that what has just been asked for is answered too,
     session_.reset();
+    TakeOver();  // and what those answers have asked for.
     loop_.Stop();
   });
   thread_.join();
@@ -92,19 +93,20 @@ void Pipeline::TakeOver() {
 
 void Pipeline::Run(Request request) {
   const size_t bytes = request.operation.ByteSizeLong();
-  session_->Start(std::move(request.operation),
-                  [this, bytes,
-                   done = std::move(request.done)](absl::StatusOr<kv::v1::OperationResult> result) {
-                    done(std::move(result));
-                    {
-                      std::lock_guard lock(mutex_);
-                      --operations_;
-                      bytes_ -= bytes;
-                      if (session_ != nullptr)
-                        retried_ = session_->retried();  // Else it is closing.
-                    }
-                    changed_.notify_all();
-                  });
+  const CallKind kind = request.operation.has_get() ? CallKind::kRead : CallKind::kWrite;
+  auto ended = [this, bytes,
+                done = std::move(request.done)](absl::StatusOr<kv::v1::OperationResult> result) {
+    done(std::move(result));
+    {
+      std::lock_guard lock(mutex_);
+      --operations_;
+      bytes_ -= bytes;
+      if (session_ != nullptr) retried_ = session_->retried();
+    }
+    changed_.notify_all();
+  };
+  if (session_ == nullptr) return ended(UnreachableError("the pipeline is being closed", kind));
+  session_->Start(std::move(request.operation), std::move(ended));
 }
 
 void Pipeline::Drain() {

@@ -29,6 +29,7 @@ constexpr Duration kTick = 20ms;
 constexpr Duration kTickUndecided = 2ms;  // While it is open who accepts a connection.
 constexpr Duration kRedialAfter = 100ms;
 constexpr auto kAdminTimeout = std::chrono::seconds(5);
+constexpr Duration kAskAgain = 1s;  // Who is there, or for the layout.
 
 CallKind KindOf(const kv::v1::Operation& operation) {
   return operation.has_get() ? CallKind::kRead : CallKind::kWrite;
@@ -75,6 +76,14 @@ class Session::Lane {
 
   // It is who the layout says; a lane that was named may be anybody.
   bool IsTrusted() const { return expected_node == 0 || node == expected_node; }
+  // The connection is another one from here on, and who is behind it not known.
+  void Forget() {
+    connected = false;
+    node = 0;
+    tells_nothing = false;
+  }
+  // Nothing more is to be learnt about who is there, for now.
+  bool IsSettled() const { return refused || tells_nothing || node != 0; }
 
   const size_t index;
   const std::string endpoint;
@@ -88,7 +97,10 @@ class Session::Lane {
   bool up = false;       // Takes operations.
   // Has answered since it last failed; until then it is given one operation.
   bool proven = true;
-  uint64_t node = 0;         // Who answers there; 0 while that is not known.
+  uint64_t node = 0;           // Who answers there; 0 while that is not known.
+  bool asked_who = false;      // The question is under way.
+  bool tells_nothing = false;  // It has no such service: not one of ours, or a proxy.
+  Instant ask_who_at;
   Stream* stream = nullptr;  // With Door::kPipeline.
   Instant redial_at;
   Instant heard;
@@ -98,7 +110,6 @@ class Session::Lane {
   // it comes up.
   struct Sent {
     Id id;
-    int32_t attempt;
     Instant at;
   };
   std::deque<Sent> sent;
@@ -531,9 +542,11 @@ void Session::Flush() {
 }
 
 Session::Lane* Session::Choose(const Pending& pending, size_t share) const {
+  const auto has_room = [&](const Lane& lane) {
+    return lane.up && lane.under_way < (lane.proven ? share : 1);
+  };
   const auto takes = [&](const Lane& lane) {
-    return lane.up && lane.under_way < (lane.proven ? share : 1) &&
-           static_cast<int32_t>(lane.index) != pending.avoid;
+    return has_room(lane) && static_cast<int32_t>(lane.index) != pending.avoid;
   };
   if (pending.partition >= 0 && !routes_.empty()) {
     for (size_t index : routes_.LanesOf(pending.partition)) {
@@ -541,15 +554,13 @@ Session::Lane* Session::Choose(const Pending& pending, size_t share) const {
     }
   }
   Lane* best = nullptr;
-  Lane* only = nullptr;
-  size_t up = 0;
   for (const std::unique_ptr<Lane>& lane : lanes_) {
-    if (!lane->up) continue;
-    ++up;
-    only = lane.get();
     if (takes(*lane) && (best == nullptr || lane->under_way < best->under_way)) best = lane.get();
   }
-  if (best == nullptr && up == 1 && only->under_way < (only->proven ? share : 1)) return only;
+  // Rather the one that failed it than to keep everything behind it waiting.
+  if (best == nullptr && pending.avoid >= 0 && has_room(*lanes_[pending.avoid])) {
+    return lanes_[pending.avoid].get();
+  }
   return best;
 }
 
@@ -597,7 +608,7 @@ void Session::SendOnStream(Lane* lane) {
     if (!ids.empty() && bytes + pending.bytes > kBytesPerMessageWanted) break;
     bytes += pending.bytes;
     MarkSent(id);
-    lane->sent.push_back({id, pending.attempts, now});
+    lane->sent.push_back({id, now});
     ids.push_back(id);
   }
   if (ids.size() == lane->outbox.size()) {
@@ -659,10 +670,17 @@ void Session::Answered(Id id, kv::v1::OperationResult* result) {
 void Session::AttemptFailed(Id id, absl::Status status) {
   Pending& pending = At(id);
   pending.maybe_applied |= DetailsOf(status).outcome == Outcome::kUnknown;
-  if (BlamesEndpoint(status)) pending.avoid = pending.lane;
+  if (BlamesEndpoint(status)) {
+    pending.avoid = pending.lane;
+    // Of a lane that was found and not named: somebody else may have its address by now.
+    if (options_.door != Door::kPipeline && absl::IsUnavailable(status) && pending.lane >= 0 &&
+        lanes_[pending.lane]->expected_node != 0) {
+      lanes_[pending.lane]->Forget();
+    }
+  }
   Leave(&pending);
   if (pending.attempts <= options_.client.retries && WorthRetrying(status)) {
-    delayed_.emplace(loop_->Now() + RetryDelay(pending.attempts, status), id);
+    delayed_.emplace(loop_->Now() + RetryDelay(pending.attempts, status), Renew(id));
     return;
   }
   Finish(id, WithEarlierOutcome(std::move(status), pending.maybe_applied));
@@ -674,7 +692,12 @@ void Session::TakeBack(Id id) {
     if (--pending.attempts > 0) --retried_;
   }
   Leave(&pending);
-  ready_.push_front(id);
+  ready_.push_front(Renew(id));
+}
+
+Session::Id Session::Renew(Id id) {
+  const auto slot = static_cast<uint32_t>(id);
+  return (static_cast<Id>(++pending_[slot].generation) << 32) | slot;
 }
 
 void Session::Leave(Pending* pending) {
@@ -703,6 +726,7 @@ void Session::StreamEnded(Lane* lane, const grpc::Status& status, const std::vec
   lane->stream = nullptr;
   lane->up = false;
   lane->proven = false;
+  if (lane->expected_node != 0) lane->Forget();
   lane->redial_at = loop_->Now() + kRedialAfter;
   for (auto id = lane->outbox.rbegin(); id != lane->outbox.rend(); ++id) TakeBack(*id);
   lane->outbox.clear();
@@ -715,8 +739,7 @@ void Session::StreamEnded(Lane* lane, const grpc::Status& status, const std::vec
                   : status;
   for (const Lane::Sent& sent : std::exchange(lane->sent, {})) {
     const Pending* pending = Find(sent.id);
-    if (pending == nullptr || !pending->sent || pending->attempts != sent.attempt) continue;
-    AttemptFailed(sent.id, FromGrpc(why, pending->kind));
+    if (pending != nullptr) AttemptFailed(sent.id, FromGrpc(why, pending->kind));
   }
   Changed();
   ScheduleFlush();
@@ -739,6 +762,7 @@ void Session::Tick() {
   if (lanes_up() > 0) last_up_ = now;
   if (now - last_up_ > options_.client.timeout) GiveUpHope();
   if (changed) {
+    if (layout_.partitions_size() > 0) Route();
     Changed();
     ScheduleFlush();
   }
@@ -752,11 +776,15 @@ bool Session::Look(Lane* lane, Instant now) {
   const bool connected = state == GRPC_CHANNEL_READY;
   if (connected && !lane->connected) {
     lane->refused = false;
-    if (options_.finds_owners) AskWho(lane);
   } else if (!connected && lane->connected) {
     lane->dialled = now;
+    lane->Forget();
   }
   lane->connected = connected;
+  if (options_.finds_owners && connected && !lane->asked_who && !lane->tells_nothing &&
+      now >= lane->ask_who_at && (lane->node == 0 || layout_.partitions_size() == 0)) {
+    AskWho(lane);
+  }
   if (state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
       (!connected && now - lane->dialled > options_.client.connect_timeout)) {
     lane->refused = true;
@@ -768,17 +796,17 @@ bool Session::Look(Lane* lane, Instant now) {
     lane->stream = new Stream(this, lane);
   }
 
+  // Not one answer in all that time: the process is stopped or cut off. A new connection tells.
+  if (lane->stream != nullptr && lane->under_way > 0 &&
+      now - lane->heard > options_.client.timeout) {
+    lane->stream->Cancel();
+  }
   while (!lane->sent.empty()) {
     const Lane::Sent front = lane->sent.front();
     const Pending* pending = Find(front.id);
-    const bool ended = pending == nullptr || !pending->sent || pending->attempts != front.attempt;
-    if (!ended && now - front.at <= options_.client.timeout) break;
+    if (pending != nullptr && now - front.at <= options_.client.timeout) break;
     lane->sent.pop_front();
-    if (!ended) AttemptFailed(front.id, TimeoutError(pending->kind));
-    // Not one answer in all that time: the process is stopped or cut off. A new connection tells.
-    if (!ended && now - lane->heard > options_.client.timeout && lane->stream != nullptr) {
-      lane->stream->Cancel();
-    }
+    if (pending != nullptr) AttemptFailed(front.id, TimeoutError(pending->kind));
   }
   return lane->up != was_up || lane->refused != was_refused;
 }
@@ -801,13 +829,17 @@ void Session::GiveUpHope() {
 // -------------------------------------------------------------------------------
 
 void Session::AskWho(Lane* lane) {
+  lane->asked_who = true;
+  lane->ask_who_at = loop_->Now() + kAskAgain;
   auto* call = new AdminCall<admin::v1::StatusResponse>(
       &calls_->set,
       [this, lane](const grpc::Status& status, const admin::v1::StatusResponse& response) {
-        if (!status.ok()) return;  // Not one of ours, or of another version: it is not routed to.
-        if (!layout_.cluster().empty() && response.cluster() != layout_.cluster()) return;
-        lane->node = response.node_id();
-        if (layout_.partitions_size() == 0) {
+        lane->asked_who = false;
+        const bool ours = layout_.cluster().empty() || response.cluster() == layout_.cluster();
+        lane->tells_nothing = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+        lane->node = status.ok() && ours ? response.node_id() : 0;
+        if (!lane->IsTrusted() && lane->stream != nullptr) lane->stream->Cancel();
+        if (lane->node != 0 && layout_.partitions_size() == 0) {
           AskForLayout(lane);
         } else {
           Route();
@@ -818,6 +850,7 @@ void Session::AskWho(Lane* lane) {
   });
 }
 
+// Where it has none yet, it is asked again together with who is there.
 void Session::AskForLayout(Lane* lane) {
   auto* call = new AdminCall<admin::v1::LayoutResponse>(
       &calls_->set, [this](const grpc::Status& status, const admin::v1::LayoutResponse& response) {
@@ -836,11 +869,15 @@ void Session::Route() {
     if (lane->node != 0) lane_of.emplace(lane->node, lane->index);
   }
   routes_ = Routes(layout_, lane_of);
+  // Members that nobody named get lanes of their own, once it is known who those are that were
+  // named.
+  const bool settled = std::all_of(lanes_.begin(), lanes_.begin() + named_lanes_,
+                                   [](const auto& lane) { return lane->IsSettled(); });
   for (const admin::v1::LayoutMember& member : layout_.members()) {
     const bool known = std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
       return lane->node == member.node_id() || lane->expected_node == member.node_id();
     });
-    if (!known && !member.client_address().empty()) {
+    if (settled && !known && !member.client_address().empty()) {
       AddLane(member.client_address(), member.node_id());
     }
   }

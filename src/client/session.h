@@ -108,7 +108,7 @@ class Session {
     bool sent = false;
     bool maybe_applied = false;  // An earlier attempt of a write ended UNKNOWN.
   };
-  // Slot and generation: what comes late finds nothing.
+  // Slot and generation, another one for each attempt: what comes late finds nothing.
   using Id = uint64_t;
 
   Id NewPending();
@@ -130,6 +130,8 @@ class Session {
   void AttemptFailed(Id id, absl::Status status);
   // It was not sent after all: ready again at once.
   void TakeBack(Id id);
+  // The id of its next attempt; the old one finds nothing from here on.
+  Id Renew(Id id);
   void Leave(Pending* pending);
   void Finish(Id id, absl::StatusOr<kv::v1::OperationResult> result);
   void StreamEnded(Lane* lane, const grpc::Status& status, const std::vector<Id>& unsent);
