@@ -314,6 +314,7 @@ Env Process::MakeEnv() {
 
 void Process::Started(std::unique_ptr<Node> node) {
   node_ = std::move(node);
+  if (storage_ != nullptr) storage_->EndAtDamagedReads();
   door_.node = node_.get();
   kv_.Accept();
   admin_.Accept();

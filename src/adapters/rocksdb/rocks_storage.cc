@@ -253,7 +253,7 @@ RocksStorage::~RocksStorage() {
 }
 
 absl::Status RocksStorage::ReadError(const rocksdb::Status& status) const {
-  if (status.IsCorruption() && options_.ends_when_damaged) {
+  if (status.IsCorruption() && ends_at_damaged_reads_) {
     EndDamaged(options_.path, "a read", status);
   }
   return FromRocks(status, "reading", options_.path);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -38,8 +39,9 @@ struct RocksOptions {
   // (which RocksDB does not get over: it never writes again):
   // - false: reads of what is damaged are DATA_LOSS, and after background work commits too; the
   //   rest is read.
-  // - true: the directory is marked, and the process ends. The next Open is DATA_LOSS. For whoever
-  //   can set the database aside (data_directory.h) and rebuild it from elsewhere.
+  // - true: the directory is marked, and the process ends; where a read meets it, only after
+  //   EndAtDamagedReads(). The next Open is DATA_LOSS. For whoever can set the database aside
+  //   (data_directory.h) and rebuild it from elsewhere.
   bool ends_when_damaged = false;
   // Bytes for block cache and memtables together. 0: StorageMemoryBytes(MemoryLimitBytes()). At
   // least kStorageMemoryBytesMin is used. It is filled by use: an idle node holds next to nothing
@@ -94,6 +96,10 @@ class RocksStorage final : public Storage {
   RocksStorage(const RocksStorage&) = delete;
   RocksStorage& operator=(const RocksStorage&) = delete;
 
+  // With `ends_when_damaged`: from now on reads that meet damage end the process. Until then they
+  // are DATA_LOSS, since whoever starts can set the database aside and go on.
+  void EndAtDamagedReads() { ends_at_damaged_reads_ = options_.ends_when_damaged; }
+
   // Answers before it returns where memtable and block cache know the answer.
   void Read(ColumnFamily family, Bytes key, ReadDone done) override;
   void Commit(StorageBatch batch, CommitDone done) override;
@@ -129,6 +135,7 @@ class RocksStorage final : public Storage {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kColumnFamilies> families_ = {};
   uint64_t sequence_at_open_ = 0;
+  std::atomic<bool> ends_at_damaged_reads_ = false;
 
   CommitGroup turn_;  // The commits of this turn of the loop.
   std::unique_ptr<ReadPool> readers_;
