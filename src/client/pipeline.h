@@ -20,8 +20,9 @@ struct PipelineOptions {
   // What may be under way at once: Start() waits for room.
   size_t operations_max = 512;
   size_t bytes_max = 32u << 20;
-  // As in SessionOptions.
-  bool finds_owners = true;
+  // As in SessionOptions; off, since whoever names coordinators expects that the death of a node
+  // costs nothing, and what is under way at a node dies with it.
+  bool finds_owners = false;
 };
 
 // A Session on a thread of its own, for callers that wait. Every operation is answered exactly once
