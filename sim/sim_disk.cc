@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/checksum.h"
+#include "core/error.h"
 
 namespace annulus::sim {
 
@@ -307,7 +308,8 @@ void SimStorage::FinishSync() {
     disk_->world_->After(loop_, kFlushEvery, [this] { Flush(); });
   }
   for (Pending& pending : synced) {
-    pending.done(pending.fails ? absl::ResourceExhaustedError("the disk is full")
+    pending.done(pending.fails ? WithDetails(absl::ResourceExhaustedError("the disk is full"),
+                                             {.reason = kReasonDiskFull})
                                : absl::OkStatus());
   }
 }

@@ -35,4 +35,7 @@ absl::Status WithDetails(absl::Status status, const ErrorDetails& details);
 // Defaults where the status carries none: the reason is then the code's name.
 ErrorDetails DetailsOf(const absl::Status& status);
 
+// Of a RESOURCE_EXHAUSTED that lasts until somebody makes room on that node's disk.
+inline constexpr char kReasonDiskFull[] = "DISK_FULL";
+
 }  // namespace annulus

@@ -108,7 +108,7 @@ Task<void> HandOff(NodeContext* node, NodeId target) {
     for (size_t left = page->entries.size(); left > 0; --left) {
       std::optional<absl::Status> replayed = co_await results.Next();
       failed |= !replayed->ok();
-      full |= DetailsOf(*replayed).reason == "DISK_FULL";
+      full |= DetailsOf(*replayed).reason == kReasonDiskFull;
     }
     window = failed ? std::max<size_t>(window / 2, 1) : std::min(window + 1, kWindowMax);
     if (failed && node->peers->StateOf(target) != Liveness::State::kUp) co_return;

@@ -11,7 +11,7 @@ void FaultyStorage::Commit(StorageBatch batch, CommitDone done) {
   if (fault.full && !OnlyRemoves(batch)) {
     loop_->Post([done = std::move(done)]() mutable {
       done(WithDetails(absl::ResourceExhaustedError("the disk is full: a fault that was set"),
-                       {.reason = "DISK_FULL", .retry_after = 1s}));
+                       {.reason = kReasonDiskFull, .retry_after = 1s}));
     });
     return;
   }

@@ -17,7 +17,7 @@ bool IsNoSpace(const rocksdb::Status& status) {
 absl::Status DiskFull(const std::string& message) {
   // As often as RocksDB looks for space.
   return WithDetails(absl::ResourceExhaustedError(message),
-                     {.reason = "DISK_FULL", .retry_after = 5s});
+                     {.reason = kReasonDiskFull, .retry_after = 5s});
 }
 
 absl::Status FromRocks(const rocksdb::Status& status, const char* doing, const std::string& path) {
