@@ -1,8 +1,5 @@
 #include "etcd_target.h"
 
-#include <grpcpp/support/async_unary_call.h>
-
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,34 +8,9 @@
 namespace annulus::peers {
 namespace {
 
-// Owns itself until it has ended.
-template <class Response>
-class Call final : public CqTag {
- public:
-  Call(std::chrono::seconds timeout, load::Target::Done done) : done_(std::move(done)) {
-    context_.set_deadline(std::chrono::system_clock::now() + timeout);
-  }
-
-  template <class Prepare>
-  void Start(const Prepare& prepare) {
-    reader_ = prepare(&context_);
-    reader_->StartCall();
-    reader_->Finish(&response_, &status_, tag());
-  }
-
-  void Proceed(bool) override {
-    done_(
-        absl::Status(static_cast<absl::StatusCode>(status_.error_code()), status_.error_message()));
-    delete this;
-  }
-
- private:
-  load::Target::Done done_;
-  grpc::ClientContext context_;
-  grpc::Status status_;
-  Response response_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
-};
+absl::Status ToAbsl(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
 
 }  // namespace
 
@@ -67,7 +39,11 @@ void EtcdTarget::Read(uint64_t key, Done done) {
   etcdserverpb::RangeRequest request;
   request.set_key(absl::StrCat(key));
   request.set_serializable(options_.serializable);
-  (new Call<etcdserverpb::RangeResponse>(options_.timeout, std::move(done)))
+  (new UnaryCall<etcdserverpb::RangeResponse>(
+       &calls_, options_.timeout,
+       [done = std::move(done)](const grpc::Status& status, auto*) mutable {
+         done(ToAbsl(status));
+       }))
       ->Start([&](grpc::ClientContext* context) {
         return NextStub()->PrepareAsyncRange(context, request, loop_->queue());
       });
@@ -79,7 +55,11 @@ void EtcdTarget::Write(uint64_t key, Done done) {
   std::string* value = request.mutable_value();
   value->resize(options_.value_bytes);
   for (char& byte : *value) byte = static_cast<char>(random_.Next());
-  (new Call<etcdserverpb::PutResponse>(options_.timeout, std::move(done)))
+  (new UnaryCall<etcdserverpb::PutResponse>(
+       &calls_, options_.timeout,
+       [done = std::move(done)](const grpc::Status& status, auto*) mutable {
+         done(ToAbsl(status));
+       }))
       ->Start([&](grpc::ClientContext* context) {
         return NextStub()->PrepareAsyncPut(context, request, loop_->queue());
       });

@@ -7,6 +7,7 @@
 
 #include "adapters/loop/cq_loop.h"
 #include "base/random.h"
+#include "client/unary_call.h"
 #include "etcd.grpc.pb.h"
 #include "load/target.h"
 
@@ -37,6 +38,7 @@ class EtcdTarget final : public load::Target {
   etcdserverpb::KV::Stub* NextStub();
 
   CqLoop* const loop_;
+  Call::Set calls_;
   const EtcdOptions options_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<etcdserverpb::KV::Stub>> stubs_;

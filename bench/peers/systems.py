@@ -96,6 +96,16 @@ def _accepts(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _get(port, path):
+    """What an HTTP server on loopback answers; None where it does not, or refuses."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
+            return answer.read()
+    except OSError:
+        return None
+
+
 # --- what each client sees --------------------------------------------------------------------------
 
 def run_json(*words, timeout=3600):
@@ -149,15 +159,7 @@ class Annulus(Processes):
         self.start_seconds = time.monotonic() - began
 
     def _ready(self):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for i in range(len(self.endpoints)):
-            try:
-                with opener.open(f"http://127.0.0.1:{self.http + 10 * i}/readyz", timeout=1) as answer:
-                    if answer.status != 200:
-                        return False
-            except OSError:
-                return False
-        return True
+        return all(_get(self.http + 10 * i, "/readyz") is not None for i in range(len(self.endpoints)))
 
     def pids(self):
         cluster = json.loads((self.folder / "data/cluster.json").read_text(encoding="utf-8"))
@@ -184,12 +186,8 @@ class Etcd(Processes):
         self.wait_for(lambda: all(map(self._healthy, range(nodes))), "etcd")
 
     def _healthy(self, index):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://127.0.0.1:{self.port + 2 * index}/health", timeout=1) as answer:
-                return json.load(answer).get("health") == "true"
-        except OSError:
-            return False
+        answer = _get(self.port + 2 * index, "/health")
+        return answer is not None and json.loads(answer).get("health") == "true"
 
     def bench(self, clients, reads, seconds, *, rate=0, fill=False, serializable=False, warm_up=1):
         return run_json(PEERS, "etcd", "--endpoints", ",".join(self.endpoints), "--clients", clients, "--reads", reads,

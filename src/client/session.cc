@@ -2,12 +2,10 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/async_stream.h>
-#include <grpcpp/support/async_unary_call.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "annulus/admin/v1/admin.grpc.pb.h"
@@ -106,8 +104,7 @@ class Session::Lane {
   Instant heard;
   std::vector<Id> outbox;
   size_t under_way = 0;  // The outbox included.
-  // What was sent on the stream, in that order, with its attempt; what has ended since stays until
-  // it comes up.
+  // What was sent on the stream, in that order; what has ended since stays until it comes up.
   struct Sent {
     Id id;
     Instant at;
@@ -116,161 +113,26 @@ class Session::Lane {
 };
 
 // -------------------------------------------------------------------------------------------------
-// Calls: each owns itself until gRPC has let go of it, which may be after the session is gone.
+// Calls
 
 namespace {
 
-// What a session leaves on its loop.
-class Call : public CqTag {
- public:
-  using Set = absl::flat_hash_set<Call*>;
-
-  explicit Call(Set* calls, std::chrono::milliseconds timeout) : calls_(calls) {
-    context_.set_deadline(std::chrono::system_clock::now() + timeout);
-    calls_->insert(this);
-  }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-
-  void GiveUp() {
-    calls_ = nullptr;
-    context_.TryCancel();
-  }
-  bool given_up() const { return calls_ == nullptr; }
-
-  void Proceed(bool) override {
-    if (calls_ != nullptr) {
-      calls_->erase(this);
-      Ended();
-    }
-    delete this;
-  }
-
- protected:
-  virtual ~Call() = default;
-  // REQUIRES: the session stands.
-  virtual void Ended() = 0;
-
-  grpc::ClientContext context_;
-  grpc::Status status_;
-
- private:
-  Set* calls_;  // Null once nobody wants to hear of it.
-};
-
-void Put(kv::v1::PutResponse* response, kv::v1::OperationResult* result) {
+void Take(kv::v1::PutResponse* response, kv::v1::OperationResult* result) {
   result->mutable_put()->Swap(response);
 }
-void Put(kv::v1::GetResponse* response, kv::v1::OperationResult* result) {
+void Take(kv::v1::GetResponse* response, kv::v1::OperationResult* result) {
   result->mutable_get()->Swap(response);
 }
-void Put(kv::v1::DeleteResponse* response, kv::v1::OperationResult* result) {
+void Take(kv::v1::DeleteResponse* response, kv::v1::OperationResult* result) {
   result->mutable_delete_()->Swap(response);
 }
 
-// A question to the admin service.
-template <class Response>
-class AdminCall final : public Call {
- public:
-  using Done = absl::AnyInvocable<void(const grpc::Status&, const Response&)>;
-  AdminCall(Set* calls, Done done) : Call(calls, kAdminTimeout), done_(std::move(done)) {}
-
-  template <class Prepare>
-  void Start(const Prepare& prepare) {
-    reader_ = prepare(&context_);
-    reader_->StartCall();
-    reader_->Finish(&response_, &status_, tag());
-  }
-
- private:
-  void Ended() override { done_(status_, response_); }
-
-  Done done_;
-  Response response_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
-};
-
 }  // namespace
-
-struct Session::Calls {
-  Call::Set set;
-};
-
-template <class Request, class Response>
-class Session::UnaryCall final : public Call {
- public:
-  UnaryCall(Session* session, Id id)
-      : Call(&session->calls_->set, session->options_.client.timeout), session_(session), id_(id) {}
-
-  template <class Prepare>
-  void Start(const Prepare& prepare) {
-    reader_ = prepare(&context_);
-    reader_->StartCall();
-    reader_->Finish(&response_, &status_, tag());
-  }
-
- private:
-  void Ended() override {
-    if (!status_.ok()) {
-      const Pending* pending = session_->Find(id_);
-      if (pending != nullptr) session_->AttemptFailed(id_, FromGrpc(status_, pending->kind));
-      return;
-    }
-    kv::v1::OperationResult result;
-    Put(&response_, &result);
-    session_->Answered(id_, &result);
-  }
-
-  Session* session_;
-  const Id id_;
-  Response response_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
-};
-
-class Session::BatchCall final : public Call {
- public:
-  BatchCall(Session* session, std::vector<Id> ids)
-      : Call(&session->calls_->set, session->options_.client.timeout),
-        session_(session),
-        ids_(std::move(ids)) {}
-
-  void Start(Lane* lane) {
-    kv::v1::BatchRequest request;
-    for (Id id : ids_) request.add_operations()->Swap(&session_->At(id).operation);
-    reader_ = lane->kv->PrepareAsyncBatch(&context_, request, session_->loop_->queue());
-    reader_->StartCall();
-    // It is serialised by now, and may be wanted again.
-    for (size_t i = 0; i < ids_.size(); ++i) {
-      request.mutable_operations(static_cast<int>(i))->Swap(&session_->At(ids_[i]).operation);
-    }
-    reader_->Finish(&response_, &status_, tag());
-  }
-
- private:
-  void Ended() override {
-    for (size_t i = 0; i < ids_.size(); ++i) {
-      const Pending* pending = session_->Find(ids_[i]);
-      if (pending == nullptr) continue;
-      if (!status_.ok()) {
-        session_->AttemptFailed(ids_[i], FromGrpc(status_, pending->kind));
-      } else if (i < static_cast<size_t>(response_.results_size())) {
-        session_->Answered(ids_[i], response_.mutable_results(static_cast<int>(i)));
-      } else {
-        session_->AttemptFailed(ids_[i], TimeoutError(pending->kind));
-      }
-    }
-  }
-
-  Session* session_;
-  const std::vector<Id> ids_;
-  kv::v1::BatchResponse response_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<kv::v1::BatchResponse>> reader_;
-};
 
 class Session::ScanCall final : public Call {
  public:
   ScanCall(Session* session, ScanCallback done)
-      : Call(&session->calls_->set, session->options_.client.timeout), done_(std::move(done)) {}
+      : Call(&session->calls_, session->options_.client.timeout), done_(std::move(done)) {}
 
   void Start(Session* session, Lane* lane, const kv::v1::ScanRequest& request) {
     reader_ = lane->kv->PrepareAsyncScan(&context_, request, session->loop_->queue());
@@ -423,10 +285,7 @@ class Session::Stream {
 // The session
 
 Session::Session(CqLoop* loop, SessionOptions options)
-    : loop_(loop),
-      options_(std::move(options)),
-      calls_(std::make_unique<Calls>()),
-      last_up_(loop->Now()) {
+    : loop_(loop), options_(std::move(options)), last_up_(loop->Now()) {
   for (const std::string& endpoint : options_.client.endpoints) AddLane(endpoint, 0);
   named_lanes_ = lanes_.size();
   Tick();
@@ -439,8 +298,8 @@ Session::~Session() {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     if (lane->stream != nullptr) lane->stream->GiveUp();
   }
-  for (Call* call : calls_->set) call->GiveUp();
-  calls_->set.clear();
+  for (Call* call : calls_) call->GiveUp();
+  calls_.clear();
   for (size_t slot = 0; slot < pending_.size(); ++slot) {
     Pending& pending = pending_[slot];
     if (pending.done == nullptr) continue;
@@ -472,11 +331,7 @@ void Session::Start(kv::v1::Operation operation, Callback done) {
   ++operations_;
   if (pending.bytes > kBytesPerMessage) {
     // Sent, it would break the stream, and with it everything else under way.
-    loop_->Post([this, alive = alive_, id] {
-      if (!*alive || Find(id) == nullptr) return;
-      Finish(id, TooLargeError(At(id).bytes, At(id).kind));
-    });
-    return;
+    return FinishLater(id, TooLargeError(pending.bytes, kind));
   }
   ready_.push_back(id);
   ScheduleFlush();
@@ -585,7 +440,7 @@ void Session::Send(Lane* lane) {
           MarkSent(ids[next]);
           batch.push_back(ids[next++]);
         }
-        (new BatchCall(this, std::move(batch)))->Start(lane);
+        SendTogether(lane, std::move(batch));
       }
       return;
   }
@@ -619,34 +474,69 @@ void Session::SendOnStream(Lane* lane) {
   lane->stream->Write(std::move(ids));
 }
 
+void Session::SendTogether(Lane* lane, std::vector<Id> ids) {
+  kv::v1::BatchRequest request;
+  for (Id id : ids) request.add_operations()->Swap(&At(id).operation);
+  auto* call = new UnaryCall<kv::v1::BatchResponse>(
+      &calls_, options_.client.timeout,
+      [this, ids](const grpc::Status& status, kv::v1::BatchResponse* response) {
+        for (size_t i = 0; i < ids.size(); ++i) {
+          const Pending* pending = Find(ids[i]);
+          if (pending == nullptr) continue;
+          if (!status.ok()) {
+            AttemptFailed(ids[i], FromGrpc(status, pending->kind));
+          } else if (i < static_cast<size_t>(response->results_size())) {
+            Answered(ids[i], response->mutable_results(static_cast<int>(i)));
+          } else {
+            AttemptFailed(ids[i], TimeoutError(pending->kind));
+          }
+        }
+      });
+  call->Start([&](grpc::ClientContext* context) {
+    return lane->kv->PrepareAsyncBatch(context, request, loop_->queue());
+  });
+  // It is serialised by now, and may be wanted again.
+  for (size_t i = 0; i < ids.size(); ++i) {
+    request.mutable_operations(static_cast<int>(i))->Swap(&At(ids[i]).operation);
+  }
+}
+
+template <class Response, class Prepare>
+void Session::SendOne(Id id, const Prepare& prepare) {
+  auto* call = new UnaryCall<Response>(&calls_, options_.client.timeout,
+                                       [this, id](const grpc::Status& status, Response* response) {
+                                         const Pending* pending = Find(id);
+                                         if (pending == nullptr) return;
+                                         if (!status.ok()) {
+                                           AttemptFailed(id, FromGrpc(status, pending->kind));
+                                           return;
+                                         }
+                                         kv::v1::OperationResult result;
+                                         Take(response, &result);
+                                         Answered(id, &result);
+                                       });
+  call->Start(prepare);
+}
+
 void Session::SendAlone(Lane* lane, Id id) {
   const kv::v1::Operation& operation = At(id).operation;
   grpc::CompletionQueue* queue = loop_->queue();
   switch (operation.operation_case()) {
     case kv::v1::Operation::kPut:
-      (new UnaryCall<kv::v1::PutRequest, kv::v1::PutResponse>(this, id))
-          ->Start([&](grpc::ClientContext* context) {
-            return lane->kv->PrepareAsyncPut(context, operation.put(), queue);
-          });
-      return;
-    case kv::v1::Operation::kGet:
-      (new UnaryCall<kv::v1::GetRequest, kv::v1::GetResponse>(this, id))
-          ->Start([&](grpc::ClientContext* context) {
-            return lane->kv->PrepareAsyncGet(context, operation.get(), queue);
-          });
-      return;
-    case kv::v1::Operation::kDelete:
-      (new UnaryCall<kv::v1::DeleteRequest, kv::v1::DeleteResponse>(this, id))
-          ->Start([&](grpc::ClientContext* context) {
-            return lane->kv->PrepareAsyncDelete(context, operation.delete_(), queue);
-          });
-      return;
-    case kv::v1::Operation::OPERATION_NOT_SET:
-      loop_->Post([this, alive = alive_, id] {
-        if (!*alive || Find(id) == nullptr) return;
-        Finish(id, absl::InvalidArgumentError("an operation is none of put, get, delete"));
+      return SendOne<kv::v1::PutResponse>(id, [&](grpc::ClientContext* context) {
+        return lane->kv->PrepareAsyncPut(context, operation.put(), queue);
       });
-      return;
+    case kv::v1::Operation::kGet:
+      return SendOne<kv::v1::GetResponse>(id, [&](grpc::ClientContext* context) {
+        return lane->kv->PrepareAsyncGet(context, operation.get(), queue);
+      });
+    case kv::v1::Operation::kDelete:
+      return SendOne<kv::v1::DeleteResponse>(id, [&](grpc::ClientContext* context) {
+        return lane->kv->PrepareAsyncDelete(context, operation.delete_(), queue);
+      });
+    case kv::v1::Operation::OPERATION_NOT_SET:
+      return FinishLater(id,
+                         absl::InvalidArgumentError("an operation is none of put, get, delete"));
   }
 }
 
@@ -663,7 +553,6 @@ void Session::Answered(Id id, kv::v1::OperationResult* result) {
     AttemptFailed(id, FromOperationError(result->error(), pending->kind));
     return;
   }
-  Leave(pending);
   Finish(id, std::move(*result));
 }
 
@@ -720,6 +609,13 @@ void Session::Finish(Id id, absl::StatusOr<kv::v1::OperationResult> result) {
   --operations_;
   if (!ready_.empty()) ScheduleFlush();
   done(std::move(result));
+}
+
+// Callbacks do not run before the call that starts them has returned.
+void Session::FinishLater(Id id, absl::Status status) {
+  loop_->Post([this, alive = alive_, id, status = std::move(status)] {
+    if (*alive && Find(id) != nullptr) Finish(id, status);
+  });
 }
 
 void Session::StreamEnded(Lane* lane, const grpc::Status& status, const std::vector<Id>& unsent) {
@@ -831,13 +727,13 @@ void Session::GiveUpHope() {
 void Session::AskWho(Lane* lane) {
   lane->asked_who = true;
   lane->ask_who_at = loop_->Now() + kAskAgain;
-  auto* call = new AdminCall<admin::v1::StatusResponse>(
-      &calls_->set,
-      [this, lane](const grpc::Status& status, const admin::v1::StatusResponse& response) {
+  auto* call = new UnaryCall<admin::v1::StatusResponse>(
+      &calls_, kAdminTimeout,
+      [this, lane](const grpc::Status& status, const admin::v1::StatusResponse* response) {
         lane->asked_who = false;
-        const bool ours = layout_.cluster().empty() || response.cluster() == layout_.cluster();
+        const bool ours = layout_.cluster().empty() || response->cluster() == layout_.cluster();
         lane->tells_nothing = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-        lane->node = status.ok() && ours ? response.node_id() : 0;
+        lane->node = status.ok() && ours ? response->node_id() : 0;
         if (!lane->IsTrusted() && lane->stream != nullptr) lane->stream->Cancel();
         if (lane->node != 0 && layout_.partitions_size() == 0) {
           AskForLayout(lane);
@@ -852,10 +748,11 @@ void Session::AskWho(Lane* lane) {
 
 // Where it has none yet, it is asked again together with who is there.
 void Session::AskForLayout(Lane* lane) {
-  auto* call = new AdminCall<admin::v1::LayoutResponse>(
-      &calls_->set, [this](const grpc::Status& status, const admin::v1::LayoutResponse& response) {
-        if (!status.ok() || response.partitions_size() == 0) return;
-        layout_ = response;
+  auto* call = new UnaryCall<admin::v1::LayoutResponse>(
+      &calls_, kAdminTimeout,
+      [this](const grpc::Status& status, admin::v1::LayoutResponse* response) {
+        if (!status.ok() || response->partitions_size() == 0) return;
+        layout_.Swap(response);
         Route();
       });
   call->Start([&](grpc::ClientContext* context) {

@@ -16,6 +16,7 @@
 #include "annulus/kv/v1/kv.pb.h"
 #include "client/client.h"
 #include "client/routes.h"
+#include "client/unary_call.h"
 
 namespace annulus {
 
@@ -89,11 +90,7 @@ class Session {
  private:
   class Lane;
   class Stream;
-  class BatchCall;
   class ScanCall;
-  template <class Request, class Response>
-  class UnaryCall;
-  struct Calls;
 
   struct Pending {
     kv::v1::Operation operation;
@@ -122,7 +119,10 @@ class Session {
   Lane* Choose(const Pending& pending, size_t share) const;
   void Send(Lane* lane);
   void SendOnStream(Lane* lane);
+  void SendTogether(Lane* lane, std::vector<Id> ids);
   void SendAlone(Lane* lane, Id id);
+  template <class Response, class Prepare>
+  void SendOne(Id id, const Prepare& prepare);
   void MarkSent(Id id);
 
   void Answered(Id id, kv::v1::OperationResult* result);
@@ -134,6 +134,7 @@ class Session {
   Id Renew(Id id);
   void Leave(Pending* pending);
   void Finish(Id id, absl::StatusOr<kv::v1::OperationResult> result);
+  void FinishLater(Id id, absl::Status status);
   void StreamEnded(Lane* lane, const grpc::Status& status, const std::vector<Id>& unsent);
 
   // Connections, timeouts, and the end of hope when no lane is left.
@@ -165,7 +166,7 @@ class Session {
 
   std::vector<std::unique_ptr<Lane>> lanes_;
   size_t named_lanes_ = 0;  // The first ones: those of `client.endpoints`.
-  const std::unique_ptr<Calls> calls_;
+  Call::Set calls_;
   Instant last_up_;
   Loop::TimerId tick_ = 0;
 

@@ -131,12 +131,15 @@ class Cluster(abc.ABC):
         return [*self.nodes, *self.coordinators]
 
     def is_ready(self, name):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://{self.http_address(name)}/readyz", timeout=2) as answer:
+            with self._get(name, "/readyz", seconds=2) as answer:
                 return answer.status == 200
         except OSError:
             return False
+
+    def _get(self, name, path, seconds):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return opener.open(f"http://{self.http_address(name)}{path}", timeout=seconds)
 
     def wait_ready(self, *names, seconds=READY_SECONDS):
         deadline = time.monotonic() + seconds
@@ -148,8 +151,7 @@ class Cluster(abc.ABC):
 
     def metric(self, name, metric):
         """One that has no labels."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://{self.http_address(name)}/metrics", timeout=5) as answer:
+        with self._get(name, "/metrics", seconds=5) as answer:
             for line in answer.read().decode().splitlines():
                 if line.startswith(f"{metric} "):
                     return float(line.split()[-1])
