@@ -143,25 +143,53 @@ TEST_F(DiskFaults, LogThatMeetsAFullDiskEndsTheProcess) {
   EXPECT_DEATH(fail(), "the disk failed, the process ends: writing .*\\.log");
 }
 
+// What the disk has of a record of 100,000 bytes, the last of the log, when the power goes.
 TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
   ASSERT_TRUE(store_.Open().ok());
   ASSERT_TRUE(store_.Put("before", "v").ok());
   disk_->hold_syncs = true;
   store_.storage->Commit({{ColumnFamily::kData, "torn", Bytes(100'000, 'x')}}, [](absl::Status) {});
   ASSERT_TRUE(store_.loop.RunUntil([&] { return disk_->syncs_waiting == 1; }));
-  const std::string copy = directory_.path("copy");
-  std::filesystem::copy(directory_.path("store"), copy);
+  struct Tear {
+    const char* name;
+    size_t lost_from, lost_to;  // Zeros are there instead, as before it was written.
+    bool is_cut = false;        // Also the file's new length had not reached the disk.
+  };
+  for (const Tear& tear :
+       {Tear{"end", 50'000, 200'000}, Tear{"middle", 40'960, 49'152}, Tear{"block", 32'768, 65'536},
+        Tear{"start", 4'096, 36'864}, Tear{"cut", 50'000, 200'000, true}}) {
+    const std::string copy = directory_.path(tear.name);
+    std::filesystem::copy(directory_.path("store"), copy);
+    for (const auto& entry : std::filesystem::directory_iterator(copy)) {
+      if (entry.path().extension() != ".log") continue;
+      ASSERT_GT(entry.file_size(), tear.lost_to) << "zeros lie ahead of a log's end";
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(tear.lost_from));
+      file << std::string(tear.lost_to - tear.lost_from, '\0');
+      file.close();
+      if (tear.is_cut) std::filesystem::resize_file(entry.path(), tear.lost_from);
+    }
+    TestStore crashed(copy);
+    const absl::Status opened = crashed.Open();
+    ASSERT_TRUE(opened.ok()) << tear.name << ": " << opened;
+    EXPECT_EQ(crashed.Text("before"), "v") << tear.name;
+    EXPECT_EQ(crashed.Text("torn"), "-") << tear.name;
+  }
   disk_->hold_syncs = false;
   disk_->hold_syncs.notify_all();
-  for (const auto& entry : std::filesystem::directory_iterator(copy)) {
-    if (entry.path().extension() == ".log" && entry.file_size() > 100'000) {
-      std::filesystem::resize_file(entry.path(), 50'000);
-    }
+}
+
+TEST_F(DiskFaults, AClosedLogIsCutToItsLength) {
+  ASSERT_TRUE(store_.Open().ok());
+  ASSERT_TRUE(store_.Put("k", "v").ok());
+  store_.Close();
+  int logs = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_.path("store"))) {
+    if (entry.path().extension() != ".log") continue;
+    ++logs;
+    EXPECT_LT(entry.file_size(), 1000u);
   }
-  TestStore crashed(copy);
-  ASSERT_TRUE(crashed.Open().ok());
-  EXPECT_EQ(crashed.Text("before"), "v");
-  EXPECT_EQ(crashed.Text("torn"), "-");
+  EXPECT_EQ(logs, 1);
 }
 
 TEST_F(DiskFaults, FailedSyncEndsTheProcess) {

@@ -52,6 +52,51 @@ class TableFile final : public rocksdb::FSWritableFileOwnerWrapper {
   uint64_t unseen_bytes_ = kLookEveryBytes;  // The first write looks.
 };
 
+// So many zeros lie ahead of a log's end, and are written anew when it reaches theirs.
+constexpr size_t kZerosAheadBytes = 512u << 10;
+
+class LogFile final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  explicit LogFile(std::unique_ptr<rocksdb::FSWritableFile> file)
+      : rocksdb::FSWritableFileOwnerWrapper(std::move(file)) {}
+
+  rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                           rocksdb::IODebugContext* debug) override {
+    MakeRoom(data.size(), options, debug);
+    return FSWritableFileOwnerWrapper::Append(data, options, debug);
+  }
+  rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                           const rocksdb::DataVerificationInfo& verification,
+                           rocksdb::IODebugContext* debug) override {
+    MakeRoom(data.size(), options, debug);
+    return FSWritableFileOwnerWrapper::Append(data, options, verification, debug);
+  }
+  rocksdb::IOStatus Close(const rocksdb::IOOptions& options,
+                          rocksdb::IODebugContext* debug) override {
+    // Zeros that stay are only in the way: readers skip them.
+    if (room_ > end_) Truncate(end_, options, debug).PermitUncheckedError();
+    return FSWritableFileOwnerWrapper::Close(options, debug);
+  }
+
+ private:
+  // Moves the log's end over `bytes` that are about to be appended.
+  void MakeRoom(uint64_t bytes, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) {
+    // Never written, so that it takes no memory.
+    static char zeros[kZerosAheadBytes];
+    end_ += bytes;
+    if (end_ <= room_ || !may_make_room_) return;
+    // Beside the end of what Append writes to, which this does not move. A disk that cannot does
+    // without.
+    may_make_room_ =
+        PositionedAppend(rocksdb::Slice(zeros, sizeof zeros), end_, options, debug).ok();
+    if (may_make_room_) room_ = end_ + sizeof zeros;
+  }
+
+  uint64_t end_ = 0;
+  uint64_t room_ = 0;  // The end of the zeros.
+  bool may_make_room_ = true;
+};
+
 }  // namespace
 
 rocksdb::IOStatus GuardedDisk::NewWritableFile(const std::string& name,
@@ -61,6 +106,8 @@ rocksdb::IOStatus GuardedDisk::NewWritableFile(const std::string& name,
   rocksdb::IOStatus status = target()->NewWritableFile(name, options, result, debug);
   if (status.ok() && name.ends_with(".sst")) {
     *result = std::make_unique<TableFile>(std::move(*result), this, name);
+  } else if (status.ok() && name.ends_with(".log")) {
+    *result = std::make_unique<LogFile>(std::move(*result));
   }
   return status;
 }

@@ -53,16 +53,21 @@ class Finder {
   // Logs in the order of their numbers.
   void Log(std::string_view log) {
     in_record_ = false;
-    for (size_t at = 0; at < log.size(); at += kBlockBytes) {
-      Block(log.substr(at, kBlockBytes), at + kBlockBytes >= log.size());
+    // Zeros that no record has overwritten yet (guarded_disk.h).
+    const size_t written = log.find_last_not_of('\0') + 1;
+    for (size_t at = 0; at < written; at += kBlockBytes) {
+      Block(log.substr(at, kBlockBytes), written - at, at + kBlockBytes >= log.size());
     }
+    if (in_record_ && written < log.size()) Damaged();
   }
 
   LogDamage found() const { return found_; }
 
  private:
-  void Block(std::string_view block, bool last) {
-    while (block.size() >= kHeaderBytes) {
+  // Nothing but zeros follows the first `written` bytes.
+  void Block(std::string_view block, size_t written, bool last) {
+    const size_t size = block.size();
+    while (block.size() >= kHeaderBytes && size - block.size() < written) {
       const uint32_t crc = LittleEndian(block.substr(0, 4));
       const size_t length = LittleEndian(block.substr(4, 2));
       const auto type = static_cast<uint8_t>(block[6]);
