@@ -101,6 +101,7 @@ Faults::Faults(Cluster* cluster, FaultOptions options)
       options_(std::move(options)),
       random_(world_->random().Fork()),
       is_victim_(cluster->processes() + 1, false),
+      is_replaced_(cluster->processes() + 1, false),
       unhealthy_until_(cluster->processes() + 1, Instant::min()),
       old_disks_(cluster->processes() + 1) {
   if (random_.Chance(0.7) && !options_.one_at_a_time) {
@@ -216,7 +217,18 @@ bool Faults::AimAtVictim(Episode* episode) {
   if (victims >= 2 || (victims == 1 && !episode->dice.Chance(kSecondVictimChance))) return false;
   const int process = AnyProcess(&episode->dice);
   if (is_victim_[process] || !cluster_->Process(process).ready()) return false;
+  if (episode->kind == FaultKind::kAmnesia && !OthersHaveTheirDisks(process)) return false;
   episode->processes = {process};
+  return true;
+}
+
+// Two disks that are lost before one of them is rebuilt are more than is promised (ADR 11).
+bool Faults::OthersHaveTheirDisks(int process) {
+  for (int other = 1; other <= cluster_->nodes(); ++other) {
+    if (other == process || !is_replaced_[other]) continue;
+    if (!cluster_->Process(other).ready() || !WasHealthy(other, world_->now())) return false;
+    is_replaced_[other] = false;
+  }
   return true;
 }
 
@@ -447,6 +459,7 @@ void Faults::PutBackLater(const Episode& episode, Duration age) {
     const int number = episode.processes[0];
     const bool alone = std::count(is_victim_.begin(), is_victim_.end(), true) == 0;
     if (healed_ || !alone || !cluster_->Process(number).ready()) return;
+    if (!OthersHaveTheirDisks(number)) return;
     TakeDown(episode, Moment::kAny);
   });
 }
@@ -496,6 +509,7 @@ void Faults::TakeDownAt(Moment moment, int tries, const Episode& episode) {
     old_disk_until_ = world_->now() + episode.length + kRecovery;
   }
   const bool replaced = episode.kind == FaultKind::kAmnesia || episode.kind == FaultKind::kOldDisk;
+  is_replaced_[number] = is_replaced_[number] || replaced;
   if (replaced && !options_.one_at_a_time && dice.Chance(kBackLinkByLinkChance)) {
     ComeBackLinkByLink(episode);
   }

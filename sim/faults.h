@@ -75,6 +75,7 @@ class Faults {
   // Whom it is about, and how. False where it cannot happen now.
   bool Aim(Episode* episode);
   bool AimAtVictim(Episode* episode);
+  bool OthersHaveTheirDisks(int process);
   // For kinds that happen at one moment; false for the others.
   bool Strike(const Episode& episode);
   void RunSwizzle(const Episode& episode);
@@ -115,7 +116,8 @@ class Faults {
   bool healed_ = false;
   uint64_t last_id_ = 0;
   std::vector<Episode> episodes_;
-  std::vector<bool> is_victim_;  // By process: down, paused, cut off, or about to be.
+  std::vector<bool> is_victim_;    // By process: down, paused, cut off, or about to be.
+  std::vector<bool> is_replaced_;  // The disk, of a process that may not know all that it held yet.
   // By process: until when something is wrong with it; kForever while its end is not known.
   std::vector<Instant> unhealthy_until_;
   std::array<uint32_t, kFaultKinds> counts_{};
