@@ -234,6 +234,7 @@ NodeOptions Cluster::OptionsOf(const SimProcess& process) const {
   options.clock_skew_max = options_.clock_skew_max;
   options.admission.operations_max = options_.operations_max;
   options.hint_limits.bytes_max = options_.hint_bytes_max;
+  options.record_cache_bytes = options_.record_cache_bytes;
   return options;
 }
 

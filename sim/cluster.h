@@ -46,6 +46,7 @@ struct ClusterOptions {
   Duration clock_skew_max = 2s;
   size_t operations_max = 4096;  // Of clients, under way at one process.
   uint64_t hint_bytes_max = uint64_t{1} << 30;
+  size_t record_cache_bytes = 1 << 20;
   // Skews of monotonic and wall clocks, drawn for each incarnation.
   bool skewed_clocks = true;
 };

@@ -98,6 +98,9 @@ ClusterOptions ShapeOf(Random shape, const RunOptions& options, Theme theme) {
     cluster.nodes = std::max(cluster.nodes, 4);
     cluster.coordinators = 2;
   }
+  // None, one for a part of the keys, one for all: what rots on a disk is met by reads, or is not.
+  constexpr size_t kRecordCaches[] = {0, 0, 24 << 10, 1 << 20};
+  cluster.record_cache_bytes = kRecordCaches[shape.Below(std::size(kRecordCaches))];
   return cluster;
 }
 

@@ -17,6 +17,10 @@ ProcessMetrics::ProcessMetrics(const std::string& version)
   registry_.Gauge("annulus_build_info", "What runs; always 1", {{"version", version}})->Set(1);
   Follow(&NodeCounters::read_repairs, "annulus_read_repairs_total",
          "Records that reads sent to owners that lacked a part of them");
+  Follow(&NodeCounters::record_cache_hits, "annulus_record_cache_hits_total",
+         "Looks at this node's own copies that the record cache answered");
+  Follow(&NodeCounters::record_cache_misses, "annulus_record_cache_misses_total",
+         "Looks at this node's own copies that went to the database");
   Follow(&NodeCounters::hedges, "annulus_hedges_total",
          "Reads that were sent elsewhere after a silence");
   Follow(&NodeCounters::overloads, "annulus_overloads_total",

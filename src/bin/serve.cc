@@ -24,6 +24,7 @@
 #include "adapters/log/logger.h"
 #include "adapters/loop/cq_loop.h"
 #include "adapters/rocksdb/data_directory.h"
+#include "adapters/rocksdb/memory_budget.h"
 #include "adapters/rocksdb/rocks_status.h"
 #include "adapters/rocksdb/rocks_storage.h"
 #include "base/check.h"
@@ -73,8 +74,20 @@ LogLevel LevelOf(std::string_view event) {
   return LogLevel::kInfo;
 }
 
+// For what is read and written: a part for records as they are, the rest for blocks and memtables.
+struct StorageMemory {
+  size_t records = 0;
+  size_t database = 0;
+};
+StorageMemory StorageMemoryOf(const cli::ServeSettings& settings) {
+  const size_t all = settings.cache_mb > 0 ? static_cast<size_t>(settings.cache_mb) << 20
+                                           : StorageMemoryBytes(MemoryLimitBytes());
+  return {.records = all / 4, .database = all - all / 4};
+}
+
 NodeOptions ToNodeOptions(const cli::ServeSettings& settings) {
   NodeOptions options;
+  options.record_cache_bytes = StorageMemoryOf(settings).records;
   options.cluster = settings.cluster;
   options.name = settings.name;
   options.zone = settings.zone;
@@ -239,7 +252,7 @@ absl::Status Process::OpenDatabase() {
   options.ends_when_damaged = settings_.members.size() > 1;
   options.path = settings_.data_dir;
   options.sync = settings_.sync;
-  options.memory_bytes = static_cast<size_t>(settings_.cache_mb) << 20;
+  options.memory_bytes = StorageMemoryOf(settings_).database;
   absl::StatusOr<std::unique_ptr<RocksStorage>> storage =
       RocksStorage::Open(std::move(options), loop_.get());
   if (!storage.ok()) return storage.status();

@@ -132,6 +132,10 @@ struct NodeCounters {
   uint64_t hedges = 0;          // Reads that were sent elsewhere after a silence.
   uint64_t overloads = 0;       // Requests refused, since too much was under way.
 
+  // Looks at own copies: in memory, and in the store.
+  uint64_t record_cache_hits = 0;
+  uint64_t record_cache_misses = 0;
+
   // What anti-entropy did.
   uint64_t rounds = 0;           // Comparisons of all roots.
   uint64_t exchanges = 0;        // Partitions whose leaves were compared.

@@ -18,6 +18,7 @@
 #include "node/put.h"
 #include "node/reaper.h"
 #include "node/rebuild.h"
+#include "node/record_cache.h"
 #include "node/repair.h"
 #include "node/scan.h"
 #include "node/self_check.h"
@@ -45,8 +46,11 @@ class Busy {
 
 class NodeImpl : public Node {
  public:
-  NodeImpl(Env env, NodeOptions options, TokenKeys tokens, Identity identity,
-           Incarnation incarnation, std::unique_ptr<Epochs> epochs, EventSink events) {
+  // `record_cache` is the environment's store; null in a coordinator.
+  NodeImpl(Env env, std::unique_ptr<RecordCache> record_cache, NodeOptions options,
+           TokenKeys tokens, Identity identity, Incarnation incarnation,
+           std::unique_ptr<Epochs> epochs, EventSink events)
+      : record_cache_(std::move(record_cache)) {
     context_ = {.env = env,
                 .options = std::move(options),
                 .tokens = std::move(tokens),
@@ -158,6 +162,10 @@ class NodeImpl : public Node {
     view.notices = context_.notices;
     view.counters = context_.counters;
     view.counters.overloads = context_.admission->refused();
+    if (record_cache_ != nullptr) {
+      view.counters.record_cache_hits = record_cache_->hits();
+      view.counters.record_cache_misses = record_cache_->misses();
+    }
     if (context_.replica != nullptr) view.hints = context_.replica->hints().total();
     if (context_.layout == nullptr) return view;
     const Layout& layout = *context_.layout;
@@ -470,6 +478,7 @@ class NodeImpl : public Node {
     co_return ReplicateReply{.durable = context_.replica->Syncs(), .sequence = context_.Sequence()};
   }
 
+  std::unique_ptr<RecordCache> record_cache_;  // First: all others use it.
   NodeContext context_;
   // Null in a coordinator.
   std::unique_ptr<SelfCheck> self_check_;
@@ -516,7 +525,10 @@ Task<absl::StatusOr<std::unique_ptr<Node>>> Node::Start(Env env, NodeOptions opt
   const Incarnation incarnation(env.random->Next());
   Identity identity{.id = NodeId(env.random->Next())};
   std::unique_ptr<Epochs> epochs;
+  std::unique_ptr<RecordCache> record_cache;
   if (env.storage != nullptr) {
+    record_cache = std::make_unique<RecordCache>(env.storage, options.record_cache_bytes);
+    env.storage = record_cache.get();
     absl::StatusOr<Identity> loaded = co_await LoadIdentity(env, options.cluster, options.name);
     if (!loaded.ok()) co_return loaded.status();
     identity = *std::move(loaded);
@@ -529,9 +541,9 @@ Task<absl::StatusOr<std::unique_ptr<Node>>> Node::Start(Env env, NodeOptions opt
     absl::Status read = co_await epochs->Load();
     if (!read.ok()) co_return read;
   }
-  std::unique_ptr<Node> node =
-      std::make_unique<NodeImpl>(env, std::move(options), *std::move(tokens), std::move(identity),
-                                 incarnation, std::move(epochs), std::move(events));
+  std::unique_ptr<Node> node = std::make_unique<NodeImpl>(
+      env, std::move(record_cache), std::move(options), *std::move(tokens), std::move(identity),
+      incarnation, std::move(epochs), std::move(events));
   co_return node;
 }
 

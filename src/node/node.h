@@ -64,6 +64,8 @@ struct NodeOptions {
   Duration handoff_interval = 1s;
   // Records up to this size are sent whole by each replica that is asked.
   size_t whole_record_bytes_max = 4096;
+  // Memory for records that were read or written lately (record_cache.h).
+  size_t record_cache_bytes = 0;
   // What an operator should know of this start; shown with its status.
   std::vector<std::string> notices;
 };

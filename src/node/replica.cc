@@ -607,6 +607,9 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
         *held = Hint();
         changed = true;
       }
+    } else if (change->IsDrop()) {
+      // What memory still holds is good: written once more, it is good on the disk too.
+      changed = true;
     } else if (absl::Status done = RunStep(change.get(), &held->stored, latch, &changed);
                !done.ok()) {
       change->durable(done);

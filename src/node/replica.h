@@ -114,9 +114,10 @@ class Replica {
   // What removes the own copy of a whole partition, to be committed while nothing of it is served.
   static StorageBatch RemovalOf(PartitionId partition);
 
-  // Removes whatever lies there, since it is damaged; where it turns out not to be, nothing. What
-  // an own copy contributed to its leaf is not known any more: whoever rebuilds the partition has
-  // the tree corrected first. UNAVAILABLE, as Discard: a hint, before CountHints has ended.
+  // Removes whatever lies there, since it is damaged; what turns out not to be is written once
+  // more, since memory may still hold what the disk has lost. What an own copy contributed to its
+  // leaf is not known any more: whoever rebuilds the partition has the tree corrected first.
+  // UNAVAILABLE, as Discard: a hint, before CountHints has ended.
   Task<absl::Status> DropDamaged(ColumnFamily family, Bytes key);
   // Is told of damaged copies and hints as they are met, by their keys. They stay as they are.
   using DamageSink = absl::AnyInvocable<void(ColumnFamily, const Bytes& key)>;

@@ -1,0 +1,130 @@
+#include "node/record_cache.h"
+
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
+
+namespace annulus {
+namespace {
+
+// What an entry costs beside its bytes: the list's node, two strings, a slot of the map, malloc.
+constexpr size_t kEntryBytes = 192;
+// One that takes more than this share would drive out too many others.
+constexpr size_t kShareMax = 64;
+
+size_t CostOf(BytesView key, BytesView value) { return key.size() + value.size() + kEntryBytes; }
+
+}  // namespace
+
+// What a commit does to kData.
+struct RecordCache::Written {
+  struct Change {
+    Bytes key;
+    std::optional<Bytes> value;
+    std::optional<Bytes> end;
+  };
+  absl::InlinedVector<Change, 1> changes;
+};
+
+RecordCache::RecordCache(Storage* store, size_t bytes_max)
+    : store_(store), bytes_max_(bytes_max), self_(std::make_shared<RecordCache*>(this)) {}
+
+RecordCache::~RecordCache() { *self_ = nullptr; }
+
+void RecordCache::Read(ColumnFamily family, Bytes key, ReadDone done) {
+  if (family != ColumnFamily::kData || bytes_max_ == 0) {
+    store_->Read(family, std::move(key), std::move(done));
+    return;
+  }
+  if (auto found = by_key_.find(key); found != by_key_.end()) {
+    ++hits_;
+    entries_.splice(entries_.begin(), entries_, found->second);
+    done(std::optional<Bytes>(found->second->value));
+    return;
+  }
+  ++misses_;
+  const uint32_t changes = ChangesOf(key);
+  Bytes wanted = key;
+  store_->Read(family, std::move(wanted),
+               [self = self_, key = std::move(key), changes,
+                done = std::move(done)](absl::StatusOr<std::optional<Bytes>> value) mutable {
+                 RecordCache* cache = *self;
+                 if (cache != nullptr && value.ok() && value->has_value() &&
+                     cache->ChangesOf(key) == changes) {
+                   cache->Hold(key, **value);
+                 }
+                 done(std::move(value));
+               });
+}
+
+void RecordCache::Commit(StorageBatch batch, CommitDone done) {
+  Written written;
+  for (const StorageWrite& write : batch) {
+    if (write.family != ColumnFamily::kData || bytes_max_ == 0) continue;
+    written.changes.push_back({write.key, write.value, write.end});
+  }
+  if (written.changes.empty()) {
+    store_->Commit(std::move(batch), std::move(done));
+    return;
+  }
+  store_->Commit(std::move(batch), [self = self_, written = std::move(written),
+                                    done = std::move(done)](absl::Status status) mutable {
+    if (*self != nullptr) (*self)->Ended(written, status.ok());
+    done(std::move(status));
+  });
+}
+
+void RecordCache::Ended(const Written& written, bool committed) {
+  for (const Written::Change& change : written.changes) {
+    if (change.end.has_value()) {  // A whole partition, which is rare.
+      for (uint32_t& changes : changes_) ++changes;
+      for (auto it = entries_.begin(); it != entries_.end();) {
+        const auto entry = it++;
+        if (entry->key >= change.key && entry->key < *change.end) Forget(entry);
+      }
+      continue;
+    }
+    ++ChangesOf(change.key);
+    if (committed && change.value.has_value()) {
+      Hold(change.key, *change.value);
+    } else {
+      Forget(change.key);
+    }
+  }
+}
+
+void RecordCache::Hold(BytesView key, BytesView value) {
+  const size_t cost = CostOf(key, value);
+  if (cost > bytes_max_ / kShareMax) {
+    Forget(key);
+    return;
+  }
+  if (auto found = by_key_.find(key); found != by_key_.end()) {
+    Entry& entry = *found->second;
+    bytes_ += value.size() - entry.value.size();
+    entry.value.assign(value);
+    entries_.splice(entries_.begin(), entries_, found->second);
+  } else {
+    entries_.push_front({Bytes(key), Bytes(value)});
+    by_key_.emplace(entries_.front().key, entries_.begin());
+    bytes_ += cost;
+  }
+  while (bytes_ > bytes_max_) Forget(std::prev(entries_.end()));
+}
+
+void RecordCache::Forget(BytesView key) {
+  if (auto found = by_key_.find(key); found != by_key_.end()) Forget(found->second);
+}
+
+void RecordCache::Forget(Entries::iterator entry) {
+  bytes_ -= CostOf(entry->key, entry->value);
+  by_key_.erase(entry->key);
+  entries_.erase(entry);
+}
+
+uint32_t& RecordCache::ChangesOf(BytesView key) {
+  return changes_[absl::HashOf(key) % changes_.size()];
+}
+
+}  // namespace annulus
