@@ -93,7 +93,8 @@ int Main(int argc, char** argv) {
 }  // namespace annulus::peers
 
 int main(int argc, char** argv) {
-  // As in Annulus: gRPC's mutexes are Abseil's, and Debian's build looks for deadlocks at every lock.
+  // As in Annulus: gRPC's mutexes are Abseil's, and Debian's build looks for deadlocks at every
+  // lock.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return annulus::peers::Main(argc, argv);
 }

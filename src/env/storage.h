@@ -64,6 +64,9 @@ class Storage {
   // The value as last committed; nullopt where there is none. Sees only what has been acknowledged.
   virtual void Read(ColumnFamily family, Bytes key, ReadDone done) = 0;
 
+  // The value where it lies in memory as it is, until the next call; null where only Read can tell.
+  virtual const Bytes* Find(ColumnFamily /*family*/, BytesView /*key*/) { return nullptr; }
+
   // Writes the batch. Batches that arrive while one sync runs share the next; order is kept. `done`
   // comes when the batch is durable (with sync off: written) and readable.
   virtual void Commit(StorageBatch batch, CommitDone done) = 0;

@@ -11,6 +11,7 @@
 #include "core/layout/layout.h"
 #include "core/quorum/admission.h"
 #include "core/quorum/latency.h"
+#include "core/ring/ring.h"
 #include "core/version/token.h"
 #include "env/env.h"
 #include "node/epochs.h"
@@ -69,6 +70,10 @@ struct NodeContext {
   // One that must not serve, since another process has its id, owns nothing.
   bool Owns(PartitionId partition) const {
     return layout != nullptr && refused.empty() && layout->Owns(id, partition);
+  }
+  // REQUIRES: there is a layout.
+  PartitionId PartitionOf(const Item& item) const {
+    return annulus::PartitionOf(RingHash(item.bucket, item.key), layout->partitions());
   }
   // Who may take the place of the partition's owners: the next nodes of its preference list, those
   // first that answer these days. REQUIRES: there is a layout.

@@ -235,7 +235,8 @@ class Exchange {
     Item wanted = item;
     absl::StatusOr<Replica::Copy> own = co_await node_->replica->Read(std::move(wanted));
     if (!own.ok()) co_return false;
-    const uint64_t digest = own->leaf_digest;
+    const uint64_t digest =
+        own->record.has_value() ? LeafDigest(item, *own->record, own->marked) : 0;
     if (digest == 0) co_return repaired;  // What is in no leaf is sent to nobody.
     const Bytes encoded = Encode(*own->record);
     for (size_t i = 1; i < owners_.size(); ++i) {

@@ -38,6 +38,24 @@ absl::StatusOr<ReplicaAnswer> Decoded(absl::StatusOr<ReadReply> reply) {
   return answer;
 }
 
+ReplicaAnswer AnswerHere(const NodeContext& node, const Item& item, Replica::Copy copy) {
+  ReplicaAnswer answer{.found = copy.record.has_value(),
+                       .record = std::move(copy.record),
+                       .stamp = copy.stamp,
+                       .closed = copy.closed};
+  answer.rebuilding = node.epochs->Of(node.PartitionOf(item)).rebuilding;
+  return answer;
+}
+
+// Of an own copy that memory has.
+std::optional<absl::StatusOr<Replica::Copy>> ReadOwnNow(NodeContext* node, const Item& item) {
+  if (node->replica == nullptr || node->layout == nullptr ||
+      !node->layout->Owns(node->id, node->PartitionOf(item))) {
+    return std::nullopt;
+  }
+  return node->replica->ReadNow(item);
+}
+
 // Sends one read's questions; the answers come to its mailbox.
 class Asker {
  public:
@@ -52,14 +70,18 @@ class Asker {
 
   void Ask(const std::vector<ReadQuorum::Ask>& asks) {
     for (const ReadQuorum::Ask& ask : asks) {
-      ReadRequest request{item_, ask.whole ? UINT64_MAX : node_->options.whole_record_bytes_max};
       const size_t hop =
           Trace::Asked(trace_->weak(), ask.node, ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest,
                        node_->Now());
       if (ask.node == node_->id) {
-        local_->Spawn(AskHere(std::move(request), hop));
+        if (std::optional<absl::StatusOr<Replica::Copy>> copy = ReadOwnNow(node_, item_)) {
+          answers_.Deliver(Taken(*std::move(copy), hop));
+        } else {
+          local_->Spawn(AskHere(hop));
+        }
         continue;
       }
+      ReadRequest request{item_, ask.whole ? UINT64_MAX : node_->options.whole_record_bytes_max};
       node_->peers->Call(
           ask.node, std::move(request), std::min(deadline_, node_->Now() + kAttemptMax),
           [answers = answers_, replica = ask.node, hop, trace = trace_->weak(),
@@ -73,14 +95,20 @@ class Asker {
   }
 
  private:
-  Task<void> AskHere(ReadRequest request, size_t hop) {
-    absl::StatusOr<ReadReply> reply = co_await ReadHere(node_, std::move(request));
-    Trace::Answered(trace_->weak(), hop, reply.status(), node_->Now());
+  Task<void> AskHere(size_t hop) {
+    Item item = item_;
+    absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(node_, std::move(item));
     // Posted: an answer can end the read, and with it this flow, which must not be running then.
-    node_->env.loop->Post(
-        [answers = answers_, answered = Answered{node_->id, Decoded(std::move(reply))}]() mutable {
-          answers.Deliver(std::move(answered));
-        });
+    node_->env.loop->Post([answers = answers_, answered = Taken(std::move(copy), hop)]() mutable {
+      answers.Deliver(std::move(answered));
+    });
+  }
+
+  // What this node's own copy says.
+  Answered Taken(absl::StatusOr<Replica::Copy> copy, size_t hop) {
+    Trace::Answered(trace_->weak(), hop, copy.status(), node_->Now());
+    if (!copy.ok()) return {node_->id, copy.status()};
+    return {node_->id, AnswerHere(*node_, item_, *std::move(copy))};
   }
 
   NodeContext* node_;
@@ -207,7 +235,7 @@ Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item) {
     co_return WithDetails(absl::FailedPreconditionError("a coordinator stores nothing"),
                           {.reason = "NOT_OWNER"});
   }
-  const PartitionId partition = PartitionOf(RingHash(item.bucket, item.key), layout->partitions());
+  const PartitionId partition = node->PartitionOf(item);
   absl::StatusOr<Replica::Copy> copy = absl::UnavailableError("");
   if (layout->Owns(node->id, partition)) {
     copy = co_await node->replica->Read(std::move(item));
@@ -218,24 +246,37 @@ Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item) {
   co_return copy;
 }
 
+namespace {
+
+ReadReply ReplyOf(const NodeContext& node, const ReadRequest& request, const Replica::Copy& copy) {
+  ReadReply reply{.epoch = copy.stamp,
+                  .closed = copy.closed,
+                  .rebuilding = node.epochs->Of(node.PartitionOf(request.item)).rebuilding};
+  if (!copy.record.has_value()) return reply;
+  reply.found = true;
+  if (SizeOf(*copy.record) <= request.whole_up_to_bytes) {
+    reply.record = Encode(*copy.record);
+  } else {
+    reply.digest = DigestOf(request.item, *copy.record);
+  }
+  return reply;
+}
+
+}  // namespace
+
 Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request) {
   Item item = request.item;
   absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(node, std::move(item));
   if (!copy.ok()) co_return copy.status();
-  const PartitionId partition =
-      PartitionOf(RingHash(request.item.bucket, request.item.key), node->layout->partitions());
-  ReadReply reply{.epoch = copy->stamp,
-                  .closed = copy->closed,
-                  .rebuilding = node->epochs->Of(partition).rebuilding};
-  if (!copy->record.has_value()) co_return reply;
-  reply.found = true;
-  const Record& record = *copy->record;
-  if (SizeOf(record) <= request.whole_up_to_bytes) {
-    reply.record = Encode(record);
-  } else {
-    reply.digest = DigestOf(request.item, record);
-  }
-  co_return reply;
+  co_return ReplyOf(*node, request, *copy);
+}
+
+std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node,
+                                                     const ReadRequest& request) {
+  std::optional<absl::StatusOr<Replica::Copy>> copy = ReadOwnNow(node, request.item);
+  if (!copy.has_value()) return std::nullopt;
+  if (!copy->ok()) return copy->status();
+  return ReplyOf(*node, request, **copy);
 }
 
 GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& record, bool values) {
@@ -269,8 +310,7 @@ absl::StatusOr<Admitted> Admit(const NodeContext& node, const GetRequest& reques
   if (absl::Status valid = ValidateItem(request.item, node.options.limits); !valid.ok()) {
     return valid;
   }
-  Admitted admitted{.partition = PartitionOf(RingHash(request.item.bucket, request.item.key),
-                                             node.layout->partitions())};
+  Admitted admitted{.partition = node.PartitionOf(request.item)};
   admitted.owners = node.layout->Owners(admitted.partition);
   absl::StatusOr<uint32_t> required =
       Resolve(request.r, static_cast<uint32_t>(admitted.owners.size()), "r");

@@ -13,8 +13,10 @@ Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, In
 // What this node holds of an item, with its stamp: its own copy, or where it owns none, what it
 // keeps for the owners.
 Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item);
-// The same for a peer, or for a read that runs here.
+// The same for a peer.
 Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request);
+// The same of an own copy that memory has; nullopt where only ReadHere can tell.
+std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node, const ReadRequest& request);
 
 // A record as a client may see it now; values only where they are wanted.
 GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& record, bool values);

@@ -93,6 +93,7 @@ class NodeImpl : public Node {
     }
     env.transport->SetIdentity(context_.id, incarnation);
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
+      if (AnswerNow(from, request, &done)) return;
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
     });
     flows_.Spawn(Join());
@@ -314,6 +315,16 @@ class NodeImpl : public Node {
     }
   }
 
+  // Reads of what memory has wait for nothing, and need no flow.
+  bool AnswerNow(const PeerContext& from, const PeerRequest& request, PeerDone* done) {
+    const auto* read = std::get_if<ReadRequest>(&request);
+    if (read == nullptr || !AdmitPeer(from, request).ok()) return false;
+    std::optional<absl::StatusOr<ReadReply>> reply = ReadHereNow(&context_, *read);
+    if (!reply.has_value()) return false;
+    Finish(done, *std::move(reply));
+    return true;
+  }
+
   // One request of a peer.
   Task<void> Answer(PeerContext from, PeerRequest request, PeerDone done) {
     if (std::holds_alternative<IntroduceRequest>(request)) {
@@ -457,8 +468,7 @@ class NodeImpl : public Node {
 
   // Own copies go to the owners, hints for an owner to anybody else.
   absl::StatusOr<NodeId> HintTarget(const ReplicateRequest& request) const {
-    const PartitionId partition =
-        PartitionOf(RingHash(request.item.bucket, request.item.key), context_.layout->partitions());
+    const PartitionId partition = context_.PartitionOf(request.item);
     if (context_.Owns(partition)) return NodeId();
     if (context_.layout->Owns(request.hint_for, partition)) return request.hint_for;
     return context_.NotOwner(partition);

@@ -41,8 +41,7 @@ std::vector<NodeId> Without(NodeId node, std::vector<NodeId> nodes) {
 // Notes that the target lacks the record: an owner points at its own copy, a fallback keeps it. At
 // the hints' limit nothing is kept, and anti-entropy has to find it.
 Task<void> KeepHint(NodeContext* node, Place place, Bytes record, Epoch stamp) {
-  const PartitionId partition =
-      PartitionOf(RingHash(place.item.bucket, place.item.key), node->layout->partitions());
+  const PartitionId partition = node->PartitionOf(place.item);
   absl::Status kept;
   if (node->Owns(partition)) {
     kept = co_await node->replica->Point(std::move(place));
@@ -402,8 +401,7 @@ absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest request) {
     return absl::InvalidArgumentError("give a context or blind, not both");
   }
   Admitted admitted{.layout = node->layout};
-  admitted.partition =
-      PartitionOf(RingHash(request.item.bucket, request.item.key), admitted.layout->partitions());
+  admitted.partition = node->PartitionOf(request.item);
   const auto owners = static_cast<uint32_t>(admitted.layout->Owners(admitted.partition).size());
   absl::StatusOr<uint32_t> required = Resolve(request.w, owners, "w");
   if (!required.ok()) return required.status();

@@ -233,11 +233,14 @@ Task<std::vector<KeyDigest>> Reaper::ListDead(PartitionId partition, bool* more)
       Bytes data_key(DataKeyOfIndex(key));
       absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
       if (!parsed.ok()) continue;
-      absl::StatusOr<Replica::Copy> copy = co_await node_->replica->Read(std::move(parsed->item));
+      Item item = parsed->item;
+      absl::StatusOr<Replica::Copy> copy = co_await node_->replica->Read(std::move(item));
+      if (!copy.ok() || !copy->record.has_value()) continue;
       // What an earlier round has marked is in no leaf.
-      if (!copy.ok() || copy->leaf_digest == 0) continue;
+      const uint64_t digest = LeafDigest(parsed->item, *copy->record, copy->marked);
+      if (digest == 0) continue;
       bytes += data_key.size();
-      dead.push_back({std::move(data_key), copy->leaf_digest});
+      dead.push_back({std::move(data_key), digest});
     }
     if (*more) break;
     if (!page->more) co_return dead;

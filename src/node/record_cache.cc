@@ -32,15 +32,22 @@ RecordCache::RecordCache(Storage* store, size_t bytes_max)
 
 RecordCache::~RecordCache() { *self_ = nullptr; }
 
+const Bytes* RecordCache::Find(ColumnFamily family, BytesView key) {
+  if (family != ColumnFamily::kData) return nullptr;
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return nullptr;
+  ++hits_;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return &found->second->value;
+}
+
 void RecordCache::Read(ColumnFamily family, Bytes key, ReadDone done) {
   if (family != ColumnFamily::kData || bytes_max_ == 0) {
     store_->Read(family, std::move(key), std::move(done));
     return;
   }
-  if (auto found = by_key_.find(key); found != by_key_.end()) {
-    ++hits_;
-    entries_.splice(entries_.begin(), entries_, found->second);
-    done(std::optional<Bytes>(found->second->value));
+  if (const Bytes* found = Find(family, key); found != nullptr) {
+    done(std::optional<Bytes>(*found));
     return;
   }
   ++misses_;

@@ -28,6 +28,7 @@ class RecordCache final : public Storage {
   RecordCache(const RecordCache&) = delete;
   RecordCache& operator=(const RecordCache&) = delete;
 
+  const Bytes* Find(ColumnFamily family, BytesView key) override;
   void Read(ColumnFamily family, Bytes key, ReadDone done) override;
   void Commit(StorageBatch batch, CommitDone done) override;
   void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,

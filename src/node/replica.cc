@@ -220,10 +220,24 @@ Task<absl::StatusOr<Replica::Copy>> Replica::Read(Item item) {
   if (!stored.ok()) co_return stored.status();
   copy.closed = epochs_->Of(partition).closed;
   if (stored->has_value()) {
-    copy.leaf_digest = LeafDigest(item, **stored);
+    copy.marked = (*stored)->marked;
     copy.record = std::move((*stored)->record);
   }
   co_return copy;
+}
+
+std::optional<absl::StatusOr<Replica::Copy>> Replica::ReadNow(const Item& item) {
+  const Bytes key = DataKey(item, options_.partitions);
+  std::optional<absl::StatusOr<StoredRecord>> stored = LoadNow(key);
+  if (!stored.has_value()) return std::nullopt;
+  const PartitionId partition = LeafOf(key).partition;
+  if (absl::Status serves = epochs_->CheckServes(partition); !serves.ok()) return serves;
+  if (!stored->ok()) return stored->status();
+  const PartitionEpochs& epochs = epochs_->Of(partition);
+  return Copy{.record = std::move((*stored)->record),
+              .stamp = epochs.current,
+              .closed = epochs.closed,
+              .marked = (*stored)->marked};
 }
 
 Task<absl::StatusOr<Replica::Copy>> Replica::ReadHints(Item item, std::vector<NodeId> targets) {
@@ -386,7 +400,16 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
   std::optional<Hint> known;  // As it is durable, from the second round on.
   while (!latch->waiting.empty()) {
     if (!known.has_value()) {
-      absl::StatusOr<Hint> held = co_await LoadHeld(latch);
+      absl::StatusOr<Hint> held = absl::UnavailableError("");
+      std::optional<absl::StatusOr<StoredRecord>> own;
+      if (!latch->IsHint()) own = LoadNow(latch->key);
+      if (!own.has_value()) {
+        held = co_await LoadHeld(latch);
+      } else if (own->ok()) {
+        held = Hint{.stored = **std::move(own)};
+      } else {
+        held = own->status();
+      }
       if (!held.ok()) {
         std::vector<std::unique_ptr<Change>> failed = std::exchange(latch->waiting, {});
         absl::Status dropped = held.status();
@@ -635,6 +658,14 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
         Minted{std::move(result), encoded, is_hint ? held->stored.epoch : current, siblings});
   }
   return changed;
+}
+
+std::optional<absl::StatusOr<StoredRecord>> Replica::LoadNow(const Bytes& data_key) {
+  const Bytes* bytes = env_.storage->Find(ColumnFamily::kData, data_key);
+  if (bytes == nullptr) return std::nullopt;
+  absl::StatusOr<StoredRecord> stored = DecodeStored(*bytes);
+  if (!stored.ok()) NoteDamage(ColumnFamily::kData, data_key);
+  return stored;
 }
 
 Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::Load(Bytes data_key) {

@@ -91,11 +91,13 @@ class Replica {
   struct Copy {
     std::optional<Record> record;  // Nullopt where there is none.
     Epoch stamp;
-    Epoch closed;              // 0: of hints.
-    uint64_t leaf_digest = 0;  // What the copy contributes to its leaf; 0 where it is marked.
+    Epoch closed;  // 0: of hints.
+    bool marked = false;
   };
   // The record as it is durable here. DATA_LOSS where it is damaged.
   Task<absl::StatusOr<Copy>> Read(Item item);
+  // The same where memory can tell at once, without a flow; nullopt where only Read can.
+  std::optional<absl::StatusOr<Copy>> ReadNow(const Item& item);
   // What is kept of the item for any of these nodes, merged; its stamp is the lowest of them.
   Task<absl::StatusOr<Copy>> ReadHints(Item item, std::vector<NodeId> targets);
 
@@ -154,6 +156,8 @@ class Replica {
   Task<absl::StatusOr<std::optional<Hint>>> LoadHint(Bytes hint_key);
   // What lies at the latch's place; empty where nothing does.
   Task<absl::StatusOr<Hint>> LoadHeld(std::shared_ptr<Latch> latch);
+  // The same of own copies that memory has.
+  std::optional<absl::StatusOr<StoredRecord>> LoadNow(const Bytes& data_key);
   // Makes the changes in memory and tells the minters; returns whether *held changed. Refused ones
   // are answered and taken out of the batch.
   bool Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<Change>>* batch);

@@ -26,7 +26,10 @@ class ReplicaReapTest : public testing::Test {
     const auto found = at_.storage.entries.find({ColumnFamily::kData, kKey});
     return found == at_.storage.entries.end() ? StoredRecord() : *DecodeStored(found->second);
   }
-  uint64_t DigestHere() { return at_.Run(at_.replica.Read(kItem))->leaf_digest; }
+  uint64_t DigestHere() {
+    const Replica::Copy copy = *at_.Run(at_.replica.Read(kItem));
+    return copy.record.has_value() ? LeafDigest(kItem, *copy.record, copy.marked) : 0;
+  }
   // Up to where marks are allowed.
   void BeginRound(Epoch epoch) {
     ASSERT_EQ(at_.Run(at_.epochs.Raise(kPartition, epoch)), absl::OkStatus());

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <coroutine>
-#include <deque>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "task/loop.h"
 
 namespace annulus {
@@ -21,11 +22,26 @@ class Mailbox {
   struct State {
     explicit State(Loop* loop) : loop(loop) {}
     Loop* loop;
-    std::deque<T> values;
+    // Of these the first `taken` are gone. Rarely more than one waits: a deque would allocate for
+    // each box.
+    absl::InlinedVector<T, 1> values;
+    size_t taken = 0;
     std::coroutine_handle<> waiter;
     Loop::TimerId timer = 0;
 
     void Wake() { std::exchange(waiter, nullptr).resume(); }
+    // REQUIRES: there is one.
+    T Take() {
+      T value = std::move(values[taken++]);
+      if (taken == values.size()) {
+        values.clear();
+        taken = 0;
+      } else if (taken >= 64 && taken * 2 >= values.size()) {
+        values.erase(values.begin(), values.begin() + static_cast<ptrdiff_t>(taken));
+        taken = 0;
+      }
+      return value;
+    }
   };
 
  public:
@@ -75,9 +91,7 @@ class Mailbox {
         state_->timer = 0;
       }
       if (state_->values.empty()) return std::nullopt;
-      std::optional<T> value(std::move(state_->values.front()));
-      state_->values.pop_front();
-      return value;
+      return state_->Take();
     }
 
    private:

@@ -74,7 +74,9 @@ grpc::ServerCompletionQueue* CqLoop::queue() { return queue_.get(); }
 
 bool CqLoop::OnOwnThread() const { return current_loop == this; }
 
-Instant CqLoop::Now() const {
+Instant CqLoop::Now() const { return OnOwnThread() ? now_ : Clock(); }
+
+Instant CqLoop::Clock() {
   return Instant(
       std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
@@ -135,6 +137,7 @@ void CqLoop::AtTurnEnd(Job job) { turn_end_.push_back(std::move(job)); }
 void CqLoop::Run() {
   ANNULUS_CHECK(current_loop == nullptr);
   current_loop = this;
+  now_ = Clock();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = false;  // By an earlier Run's end; a Stop that comes now is a job still.
@@ -166,7 +169,8 @@ void CqLoop::Turn() {
     std::lock_guard<std::mutex> lock(mutex_);
     asleep_ = false;
   }
-  if (may_sleep && status == grpc::CompletionQueue::TIMEOUT && Now() < wait_until) {
+  now_ = Clock();
+  if (may_sleep && status == grpc::CompletionQueue::TIMEOUT && now_ < wait_until) {
     wait_slack_ = std::min<Duration>(wait_slack_ + 250us, 2ms);
   } else {
     wait_slack_ = Duration{0};
@@ -175,6 +179,7 @@ void CqLoop::Turn() {
     static_cast<CqTag*>(tag)->Proceed(ok);
     if (++events == kEventsPerTurn) break;
     status = queue_->AsyncNext(&tag, &ok, past);
+    now_ = Clock();
   }
 
   RunTimers();
@@ -215,7 +220,8 @@ Instant CqLoop::NextTimer() {
 
 void CqLoop::RunTimers() {
   if (heap_.empty()) return;
-  const Instant now = Now();
+  const Instant now = Clock();
+  now_ = now;
   // A timer that a job sets for now or earlier waits for the next turn.
   const uint64_t orders_end = next_order_;
   while (NextTimer() <= now && !heap_.empty()) {
@@ -235,6 +241,7 @@ void CqLoop::RunPosted() {
       std::lock_guard<std::mutex> lock(mutex_);
       running_.swap(posted_);
     }
+    now_ = Clock();
     for (Job& job : running_) job();
     running_.clear();
     if (local_.empty()) return;
@@ -248,6 +255,7 @@ void CqLoop::RunPosted() {
 void CqLoop::RunTurnEnd() {
   for (int round = 0; round < kRoundsPerTurn && !turn_end_.empty(); ++round) {
     running_.swap(turn_end_);
+    now_ = Clock();
     for (Job& job : running_) job();
     running_.clear();
   }

@@ -53,6 +53,7 @@ class CqLoop final : public Loop {
   CqLoop(const CqLoop&) = delete;
   CqLoop& operator=(const CqLoop&) = delete;
 
+  // On the loop's thread: when the present event began.
   Instant Now() const override;
   void Post(Job job) override;
   TimerId PostAt(Instant at, Job job) override;
@@ -94,6 +95,7 @@ class CqLoop final : public Loop {
     }
   };
 
+  static Instant Clock();
   bool OnOwnThread() const;
   void Turn();
   // The next moment at which there is something to do without an event; kForever if there is none.
@@ -107,6 +109,9 @@ class CqLoop final : public Loop {
   void Compact();
 
   std::unique_ptr<Queue> queue_;
+  // As the event, or the round of jobs, that runs now began: flows ask often, the clock is slow,
+  // and in the simulator it stands still for as long.
+  Instant now_;
 
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;

@@ -23,13 +23,13 @@ uint64_t DigestOfActors(const Item& item, const Record& record) {
 
 }  // namespace
 
-uint64_t LeafDigest(const Item& item, const StoredRecord& stored) {
+uint64_t LeafDigest(const Item& item, const Record& record, bool marked) {
   // Rule MARKED_SENT_TO_NOBODY: what is in no leaf is in no exchange.
-  if (stored.marked && !PlantedBugs::Has(PlantedBug::kMarkedIsSent)) return 0;
+  if (marked && !PlantedBugs::Has(PlantedBug::kMarkedIsSent)) return 0;
   if (PlantedBugs::Has(PlantedBug::kDigestIgnoresVersions)) {
-    return DigestOfActors(item, stored.record);
+    return DigestOfActors(item, record);
   }
-  return DigestOf(item, stored.record);
+  return DigestOf(item, record);
 }
 
 uint64_t RootOf(const Leaves& leaves) {

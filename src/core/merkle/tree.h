@@ -12,7 +12,10 @@ namespace annulus {
 
 // What an item contributes to its leaf: equal for equal versions, 0 for nothing, and for a record
 // that is marked to be deleted.
-uint64_t LeafDigest(const Item& item, const StoredRecord& stored);
+uint64_t LeafDigest(const Item& item, const Record& record, bool marked);
+inline uint64_t LeafDigest(const Item& item, const StoredRecord& stored) {
+  return LeafDigest(item, stored.record, stored.marked);
+}
 
 // A partition's leaves, kLeavesPerPartition of them.
 using Leaves = std::vector<uint64_t>;
