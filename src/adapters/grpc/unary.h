@@ -77,6 +77,7 @@ class UnaryMethod {
     std::optional<grpc::ServerAsyncResponseWriter<Response>> writer_;
     grpc::ByteBuffer unparsed_;
     Instant arrived_;
+    size_t message_bytes_ = 0;  // Of request and response.
     bool flow_runs_ = false;
     bool answered_ = false;
     bool finished_ = false;
@@ -86,7 +87,7 @@ class UnaryMethod {
 
  private:
   static constexpr size_t kIdleMax = 256;
-  // Cleared messages keep their buffers, so a call that holds more is not kept.
+  // Cleared messages keep their buffers, so a call whose messages were larger is not kept.
   static constexpr size_t kIdleBytesMax = 64 << 10;
 
   // Lives in the flow's frame: ends the call even where the flow does not come to its end.
@@ -134,6 +135,7 @@ class UnaryMethod {
     call->arrived_ = door_->loop->Now();
     call->deadline = DeadlineOf(*call->context_);
     if (door_->observer != nullptr) door_->observer->OnStart(op_);
+    call->message_bytes_ = call->unparsed_.Length();
     if (absl::Status parsed = Parse(&call->unparsed_, &call->request); !parsed.ok()) {
       if (is_write_) {
         parsed = WithDetails(std::move(parsed),
@@ -158,6 +160,7 @@ class UnaryMethod {
     call->answered_ = true;
     if (status.ok()) {
       call->writer_->Finish(call->response, grpc::Status::OK, call->on_finished_.tag());
+      call->message_bytes_ += static_cast<size_t>(call->response.GetCachedSize());
     } else {
       call->writer_->FinishWithError(ToGrpcStatus(status), call->on_finished_.tag());
     }
@@ -168,8 +171,7 @@ class UnaryMethod {
 
   void ReleaseIfDone(Call* call) {
     if (!call->finished_ || call->flow_runs_) return;
-    if (closed_ || idle_.size() >= kIdleMax ||
-        call->request.SpaceUsedLong() + call->response.SpaceUsedLong() > kIdleBytesMax) {
+    if (closed_ || idle_.size() >= kIdleMax || call->message_bytes_ > kIdleBytesMax) {
       return Delete(call);
     }
     call->writer_.reset();
