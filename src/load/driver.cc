@@ -6,6 +6,13 @@
 #include "base/check.h"
 
 namespace annulus::load {
+namespace {
+
+// How long a key of a fill is tried again where it is refused, and how often.
+constexpr Duration kFillPatience = 60s;
+constexpr Duration kFillPause = 100ms;
+
+}  // namespace
 
 Driver::Driver(Loop* loop, Target* target, Workload* workload, DriverOptions options)
     : loop_(loop),
@@ -93,8 +100,16 @@ void Driver::BeginGroup(size_t client) {
 
 void Driver::BeginFill(size_t client, uint64_t key) {
   ++under_way_;
-  target_->Write(key, [this, client, due = loop_->Now()](const absl::Status& status) {
-    Ended(client, Kind::kInsert, due, status);
+  FillOne(client, key, loop_->Now());
+}
+
+// A cluster that has too much to do is waited for: what a run needs must be there.
+void Driver::FillOne(size_t client, uint64_t key, Instant due) {
+  target_->Write(key, [this, client, key, due](const absl::Status& status) {
+    const bool again = absl::IsResourceExhausted(status) && loop_->Now() - due < kFillPatience;
+    if (!again || stopped_) return Ended(client, Kind::kInsert, due, status);
+    loop_->PostAt(loop_->Now() + kFillPause,
+                  [this, client, key, due] { FillOne(client, key, due); });
   });
 }
 

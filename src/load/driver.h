@@ -58,6 +58,7 @@ class Driver {
   void BeginGroup(size_t client);
   void BeginOne(size_t client, Instant due);
   void BeginFill(size_t client, uint64_t key);
+  void FillOne(size_t client, uint64_t key, Instant due);
   void Ended(size_t client, Kind kind, Instant due, const absl::Status& status);
   void EndIfDone();
 

@@ -100,6 +100,29 @@ TEST_F(DriverTest, FillsEveryKeyOnce) {
   EXPECT_EQ(target_.begun[Kind::kUpdate], 100);
 }
 
+TEST_F(DriverTest, AFillTriesAgainWhatIsRefused) {
+  Driver driver(&loop_, &target_, &workload_, {.clients = 1});
+  driver.Fill(1, [this] { done_ = true; });
+  target_.AnswerOne(absl::ResourceExhaustedError("too much to do"));
+  EXPECT_EQ(target_.under_way(), 0u);
+  loop_.Advance(1s);
+  target_.AnswerOne();
+  EXPECT_TRUE(done_);
+  EXPECT_EQ(target_.writes[0], 2);
+  EXPECT_EQ(driver.Take().failed, 0u);
+}
+
+TEST_F(DriverTest, AFillGivesUpAfterAWhile) {
+  Driver driver(&loop_, &target_, &workload_, {.clients = 1});
+  driver.Fill(1, [this] { done_ = true; });
+  for (int second = 0; second < 70 && !done_; ++second) {
+    target_.AnswerOne(absl::ResourceExhaustedError("too much to do"));
+    loop_.Advance(1s);
+  }
+  EXPECT_TRUE(done_);
+  EXPECT_EQ(driver.Take().failed, 1u);
+}
+
 TEST_F(DriverTest, AModifyReadsAndThenWritesTheSameKey) {
   Workload workload({.read = 0, .update = 0, .modify = 1}, Choice::kUniform, 1, 1);
   Driver driver(&loop_, &target_, &workload, {.clients = 1});
