@@ -57,7 +57,8 @@ size_t MemoryLimitBytes(const std::string& root) {
 }
 
 size_t StorageMemoryBytes(size_t limit_bytes) {
-  return std::clamp(limit_bytes / 4, kStorageMemoryBytesMin, kStorageMemoryBytesMax);
+  const size_t share = std::min(limit_bytes / 4, std::max(size_t{1} << 30, limit_bytes / 12));
+  return std::clamp(share, kStorageMemoryBytesMin, kStorageMemoryBytesMax);
 }
 
 }  // namespace annulus

@@ -51,8 +51,10 @@ TEST(MemoryBudget, ContainerSeesItsLimitAtTheTop) {
   EXPECT_EQ(MemoryLimitBytes(old.path()), 48u << 20);
 }
 
-TEST(MemoryBudget, AQuarterWithinBounds) {
+TEST(MemoryBudget, AQuarterAndLessOfMuchWithinBounds) {
   EXPECT_EQ(StorageMemoryBytes(400u << 20), 100u << 20);
+  EXPECT_EQ(StorageMemoryBytes(size_t{8} << 30), size_t{1} << 30);
+  EXPECT_EQ(StorageMemoryBytes(size_t{24} << 30), size_t{2} << 30);
   EXPECT_EQ(StorageMemoryBytes(1), kStorageMemoryBytesMin);
   EXPECT_EQ(StorageMemoryBytes(size_t{1} << 50), kStorageMemoryBytesMax);
 }

@@ -135,12 +135,16 @@ rocksdb::ColumnFamilyOptions FamilyOptions(ColumnFamily family, size_t memory_by
   options.level_compaction_dynamic_level_bytes = true;  // Keeps garbage near a tenth of the data.
   // A short log makes small tables: twice as many as usual are merged at once.
   options.level0_file_num_compaction_trigger = 8;
-  options.write_buffer_size =
-      family == ColumnFamily::kMeta ? kMiB : std::clamp(memory_bytes / 8, 2 * kMiB, 64 * kMiB);
+  // No more than twice the log, which is what flushes them.
+  options.write_buffer_size = family == ColumnFamily::kMeta
+                                  ? kMiB
+                                  : std::clamp(memory_bytes / 8, 2 * kMiB, 2 * kLogBytesMax);
   options.max_write_buffer_number = 3;
-  // A put looks up the record that it replaces, which most memtables do not have.
-  options.memtable_prefix_bloom_size_ratio = 0.02;
-  options.memtable_whole_key_filtering = true;
+  if (family == ColumnFamily::kData) {
+    // A put looks up the record that it replaces, which most memtables do not have.
+    options.memtable_prefix_bloom_size_ratio = 0.02;
+    options.memtable_whole_key_filtering = true;
+  }
   if (family == ColumnFamily::kTree) options.merge_operator = std::make_shared<XorOperator>();
   return options;
 }
