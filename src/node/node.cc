@@ -93,7 +93,7 @@ class NodeImpl : public Node {
     }
     env.transport->SetIdentity(context_.id, incarnation);
     env.transport->Serve([this](PeerContext from, PeerRequest request, PeerDone done) {
-      if (AnswerNow(from, request, &done)) return;
+      if (AnswerNow(from, &request, &done)) return;
       flows_.Spawn(Answer(std::move(from), std::move(request), std::move(done)));
     });
     flows_.Spawn(Join());
@@ -315,10 +315,15 @@ class NodeImpl : public Node {
     }
   }
 
-  // Reads of what memory has wait for nothing, and need no flow.
-  bool AnswerNow(const PeerContext& from, const PeerRequest& request, PeerDone* done) {
-    const auto* read = std::get_if<ReadRequest>(&request);
-    if (read == nullptr || !AdmitPeer(from, request).ok()) return false;
+  // What there is most of needs no flow: merges, and reads of what memory has.
+  bool AnswerNow(const PeerContext& from, PeerRequest* request, PeerDone* done) {
+    auto* replicate = std::get_if<ReplicateRequest>(request);
+    const auto* read = std::get_if<ReadRequest>(request);
+    if ((replicate == nullptr && read == nullptr) || !AdmitPeer(from, *request).ok()) return false;
+    if (replicate != nullptr) {
+      AnswerReplicate(std::move(*replicate), from.deadline, std::move(*done));
+      return true;
+    }
     std::optional<absl::StatusOr<ReadReply>> reply = ReadHereNow(&context_, *read);
     if (!reply.has_value()) return false;
     Finish(done, *std::move(reply));
@@ -363,10 +368,6 @@ class NodeImpl : public Node {
       }
       absl::StatusOr<ForwardReply> reply = co_await RunAsMinter(&context_, *forward, from.deadline);
       if (reply.ok()) place.Served(context_.Now());
-      Finish(&done, std::move(reply));
-    } else if (auto* replicate = std::get_if<ReplicateRequest>(&request)) {
-      absl::StatusOr<ReplicateReply> reply =
-          co_await AnswerReplicate(std::move(*replicate), from.deadline);
       Finish(&done, std::move(reply));
     } else if (auto* read = std::get_if<ReadRequest>(&request)) {
       absl::StatusOr<ReadReply> reply = co_await ReadHere(&context_, std::move(*read));
@@ -474,18 +475,22 @@ class NodeImpl : public Node {
     return context_.NotOwner(partition);
   }
 
-  Task<absl::StatusOr<ReplicateReply>> AnswerReplicate(ReplicateRequest request, Instant deadline) {
+  void AnswerReplicate(ReplicateRequest request, Instant deadline, PeerDone done) {
     absl::StatusOr<NodeId> hint_for = HintTarget(request);
-    if (!hint_for.ok()) co_return hint_for.status();
+    if (!hint_for.ok()) return done(hint_for.status());
+    const bool is_hint = *hint_for != NodeId();
     Place place{std::move(request.item), *hint_for};
     Replica::Merging merging{std::move(request.record), request.epoch, request.counted, deadline};
-    absl::Status merged =
-        co_await context_.replica->ApplyMerge(std::move(place), std::move(merging));
-    if (*hint_for != NodeId()) {
-      ++(merged.ok() ? context_.counters.hints_stored : context_.counters.hints_refused);
-    }
-    if (!merged.ok()) co_return merged;
-    co_return ReplicateReply{.durable = context_.replica->Syncs(), .sequence = context_.Sequence()};
+    context_.replica->Merge(
+        std::move(place), std::move(merging),
+        [this, is_hint, done = std::move(done)](absl::Status merged) mutable {
+          if (is_hint) {
+            ++(merged.ok() ? context_.counters.hints_stored : context_.counters.hints_refused);
+          }
+          if (!merged.ok()) return done(std::move(merged));
+          done(PeerReply(ReplicateReply{.durable = context_.replica->Syncs(),
+                                        .sequence = context_.Sequence()}));
+        });
   }
 
   std::unique_ptr<RecordCache> record_cache_;  // First: all others use it.

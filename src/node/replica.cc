@@ -54,7 +54,7 @@ bool MakeRecord(Hint* hint, bool counted) {
 
 // Returns whether *into changed.
 bool MergeOrOverwrite(Record* into, const Record& record) {
-  if (!PlantedBugs::Has(PlantedBug::kReplicaOverwrites)) return Merge(into, record);
+  if (!PlantedBugs::Has(PlantedBug::kReplicaOverwrites)) return annulus::Merge(into, record);
   const bool changed = !SameVersions(*into, record);
   *into = record;
   return changed;
@@ -178,19 +178,22 @@ Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Place place, Mint mint,
 }
 
 Task<absl::Status> Replica::ApplyMerge(Place place, Merging merging) {
-  if (absl::Status serves = epochs_->CheckServes(PartitionOf(place.item)); !serves.ok()) {
-    co_return serves;
-  }
-  if (absl::Status admitted = AdmitHint(place, merging.record.size()); !admitted.ok()) {
-    co_return admitted;
-  }
+  absl::Status status = co_await Await<absl::Status>(
+      [&](auto done) { Merge(std::move(place), std::move(merging), std::move(done)); });
+  co_return status;
+}
+
+void Replica::Merge(Place place, Merging merging, DurableDone done) {
+  absl::Status admitted = epochs_->CheckServes(PartitionOf(place.item));
+  if (admitted.ok()) admitted = AdmitHint(place, merging.record.size());
+  if (!admitted.ok()) return done(std::move(admitted));
   absl::StatusOr<Record> record = DecodeRecord(merging.record);
-  if (!record.ok()) co_return record.status();
+  if (!record.ok()) return done(record.status());
   auto change = std::make_unique<Change>();
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
   change->deadline = merging.deadline;
-  absl::Status status = co_await Run(std::move(place), std::move(change));
-  co_return status;
+  change->durable = std::move(done);
+  Enqueue(place, std::move(change));
 }
 
 Task<absl::Status> Replica::Point(Place place) {
@@ -253,7 +256,7 @@ Task<absl::StatusOr<Replica::Copy>> Replica::ReadHints(Item item, std::vector<No
     if (!hint->has_value() || (*hint)->pointer != 0) continue;
     const StoredRecord& stored = (*hint)->stored;
     if (!merged.record.has_value()) merged.record = Record();
-    Merge(&*merged.record, stored.record);
+    annulus::Merge(&*merged.record, stored.record);
     merged.stamp = std::min(merged.stamp, stored.epoch);
   }
   co_return merged;

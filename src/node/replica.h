@@ -79,6 +79,8 @@ class Replica {
   // (HINTS_FULL) where the hints are at their limit; DEADLINE_EXCEEDED where it passed before the
   // latch was free, and nothing is changed.
   Task<absl::Status> ApplyMerge(Place place, Merging merging);
+  // The same for a caller that is no flow; `done` runs once, at once or later.
+  void Merge(Place place, Merging merging, DurableDone done);
 
   // Notes that the target lacks what this node holds of the item. HINTS_FULL as above.
   Task<absl::Status> Point(Place place);
