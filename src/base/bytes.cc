@@ -2,12 +2,6 @@
 
 namespace annulus {
 
-void PutFixed64(Bytes* out, uint64_t value) {
-  char buffer[8];
-  for (int i = 0; i < 8; ++i) buffer[i] = static_cast<char>(value >> (8 * i));
-  out->append(buffer, 8);
-}
-
 void PutBigEndian16(Bytes* out, uint16_t value) {
   out->push_back(static_cast<char>(value >> 8));
   out->push_back(static_cast<char>(value));
@@ -36,14 +30,6 @@ void PutOrdered(Bytes* out, BytesView value) {
     if (c == '\0') out->push_back('\xff');
   }
   out->append("\x00\x01", 2);
-}
-
-bool ByteReader::Fixed64(uint64_t* value) {
-  BytesView bytes;
-  if (!Take(8, &bytes)) return false;
-  *value = 0;
-  for (int i = 7; i >= 0; --i) *value = (*value << 8) | static_cast<uint8_t>(bytes[i]);
-  return true;
 }
 
 bool ByteReader::BigEndian16(uint16_t* value) {
@@ -98,20 +84,6 @@ bool ByteReader::Ordered(Bytes* value) {
     if (byte != 0xff) return Fail();
     value->push_back('\0');
   }
-}
-
-bool ByteReader::Byte(uint8_t* value) {
-  BytesView bytes;
-  if (!Take(1, &bytes)) return false;
-  *value = static_cast<uint8_t>(bytes[0]);
-  return true;
-}
-
-bool ByteReader::Take(size_t size, BytesView* value) {
-  if (!ok_ || rest_.size() < size) return Fail();
-  *value = rest_.substr(0, size);
-  rest_.remove_prefix(size);
-  return true;
 }
 
 }  // namespace annulus

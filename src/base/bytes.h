@@ -1,6 +1,8 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,8 +13,19 @@ namespace annulus {
 using Bytes = std::string;
 using BytesView = std::string_view;
 
+namespace internal {
+// Either way round.
+inline uint64_t LittleEndian(uint64_t value) {
+  if constexpr (std::endian::native == std::endian::big) return __builtin_bswap64(value);
+  return value;
+}
+}  // namespace internal
+
 // Appends to a string. Integers are little-endian unless the name says otherwise.
-void PutFixed64(Bytes* out, uint64_t value);
+inline void PutFixed64(Bytes* out, uint64_t value) {
+  value = internal::LittleEndian(value);
+  out->append(reinterpret_cast<const char*>(&value), sizeof value);
+}
 void PutBigEndian16(Bytes* out, uint16_t value);
 void PutBigEndian64(Bytes* out, uint64_t value);
 void PutVarint(Bytes* out, uint64_t value);
@@ -34,14 +47,30 @@ class ByteReader {
  public:
   explicit ByteReader(BytesView input) : rest_(input) {}
 
-  bool Fixed64(uint64_t* value);
+  bool Fixed64(uint64_t* value) {
+    BytesView bytes;
+    if (!Take(sizeof *value, &bytes)) return false;
+    std::memcpy(value, bytes.data(), sizeof *value);
+    *value = internal::LittleEndian(*value);
+    return true;
+  }
   bool BigEndian16(uint16_t* value);
   bool BigEndian64(uint64_t* value);
   bool Varint(uint64_t* value);  // Refuses encodings that are longer than they need be.
   bool Sized(BytesView* value);
   bool Ordered(Bytes* value);
-  bool Byte(uint8_t* value);
-  bool Take(size_t size, BytesView* value);
+  bool Byte(uint8_t* value) {
+    BytesView bytes;
+    if (!Take(1, &bytes)) return false;
+    *value = static_cast<uint8_t>(bytes[0]);
+    return true;
+  }
+  bool Take(size_t size, BytesView* value) {
+    if (!ok_ || rest_.size() < size) return Fail();
+    *value = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return true;
+  }
 
   bool ok() const { return ok_; }
   bool done() const { return ok_ && rest_.empty(); }

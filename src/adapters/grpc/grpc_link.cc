@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/grpc/arena_message.h"
 #include "adapters/grpc/grpc_transport.h"
 #include "adapters/grpc/peer_codec.h"
 #include "annulus/peer/v1/peer.grpc.pb.h"
@@ -77,14 +78,15 @@ class GrpcLink::Stream {
   }
   ~Stream() { --transport_->client_streams_; }
 
-  pb::Frame* out() { return &out_; }
+  // Empty. REQUIRES: !writing().
+  pb::Frame* NewFrame() { return out_.Renew(); }
   bool writing() const { return writing_; }
 
-  // REQUIRES: !writing(). Sends out().
+  // REQUIRES: !writing(). Sends the new frame.
   void Write() {
     writing_ = true;
     ++tags_;
-    rw_->Write(out_, on_written_.tag());
+    rw_->Write(*out_, on_written_.tag());
   }
 
   // The link wants to hear no more of it.
@@ -99,7 +101,7 @@ class GrpcLink::Stream {
     if (!ok || link_ == nullptr) return Finish();
     const TransportOptions& options = link_->transport_->options_;
     const PeerIdentity& identity = link_->transport_->identity_;
-    pb::Hello* hello = out_.mutable_hello();
+    pb::Hello* hello = NewFrame()->mutable_hello();
     hello->set_cluster(options.cluster);
     hello->set_node_id(identity.id.value());
     hello->set_incarnation(identity.incarnation.value());
@@ -120,8 +122,8 @@ class GrpcLink::Stream {
   void OnRead(bool ok) {
     --tags_;
     if (!ok || link_ == nullptr) return Finish();
-    if (in_.has_hello()) link_->OnHello(in_.hello());
-    for (pb::Reply& reply : *in_.mutable_replies()) {
+    if (in_->has_hello()) link_->OnHello(in_->hello());
+    for (pb::Reply& reply : *in_->mutable_replies()) {
       if (link_ == nullptr) break;
       link_->OnReply(&reply);
     }
@@ -141,7 +143,7 @@ class GrpcLink::Stream {
 
   void Read() {
     ++tags_;
-    rw_->Read(&in_, on_read_.tag());
+    rw_->Read(in_.Renew(), on_read_.tag());
   }
 
   void Finish() {
@@ -159,8 +161,8 @@ class GrpcLink::Stream {
   std::unique_ptr<pb::Peer::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::Frame, pb::Frame>> rw_;
-  pb::Frame out_;
-  pb::Frame in_;
+  ArenaMessage<pb::Frame> out_;
+  ArenaMessage<pb::Frame> in_;
   grpc::Status status_;
   int tags_ = 0;  // With gRPC.
   bool writing_ = false;
@@ -199,11 +201,7 @@ void GrpcLink::Call(PeerRequest request, Instant deadline, LayoutVersion version
   }
   const size_t kind = request.index();
   const uint64_t id = next_id_++;
-  Queued& queued = queue_.emplace_back();
-  queued.bytes = bytes;
-  EncodeRequest(std::move(request), &queued.wire);
-  queued.wire.set_id(id);
-  queued.wire.set_layout_version(version.value());
+  queue_.push_back({id, version, std::move(request), bytes});
 
   Pending& pending = calls_[id];
   pending.done = std::move(done);
@@ -278,20 +276,22 @@ void GrpcLink::Flush() {
   flush_scheduled_ = false;
   if (state_ != State::kUp || stream_->writing()) return;
   const Instant now = loop_->Now();
-  pb::Frame* frame = stream_->out();
-  frame->Clear();
+  pb::Frame* frame = stream_->NewFrame();
   size_t bytes = 0;
   while (!queue_.empty()) {
     Queued& queued = queue_.front();
-    const auto it = calls_.find(queued.wire.id());
+    const auto it = calls_.find(queued.id);
     if (it != calls_.end()) {
       if (bytes > 0 && bytes + queued.bytes > transport_->options_.frame_bytes_max) break;
       Pending& call = it->second;
       const auto left = std::chrono::duration_cast<std::chrono::microseconds>(call.deadline - now);
-      queued.wire.set_timeout_us(std::max<int64_t>(left.count(), 1));
+      pb::Request* wire = frame->add_requests();
+      EncodeRequest(std::move(queued.request), wire);
+      wire->set_id(queued.id);
+      wire->set_layout_version(queued.version.value());
+      wire->set_timeout_us(std::max<int64_t>(left.count(), 1));
       call.sent = true;
       bytes += queued.bytes;
-      frame->add_requests()->Swap(&queued.wire);
     }
     queue_.pop_front();
   }

@@ -50,7 +50,9 @@ class GrpcLink final : public Link {
     bool sent = false;
   };
   struct Queued {
-    peer::v1::Request wire;
+    uint64_t id = 0;
+    LayoutVersion version;
+    PeerRequest request;
     size_t bytes = 0;
   };
 

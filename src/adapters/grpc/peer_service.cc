@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/grpc/arena_message.h"
 #include "adapters/grpc/peer_codec.h"
 #include "base/check.h"
 
@@ -50,7 +51,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
  private:
   struct Answered {
-    pb::Reply wire;
+    uint64_t id = 0;
+    PeerResult result;
     size_t bytes = 0;
   };
 
@@ -77,7 +79,7 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
       }
       Greet();
     }
-    for (pb::Request& request : *in_.mutable_requests()) {
+    for (pb::Request& request : *in_->mutable_requests()) {
       Take(&request);
       if (stopped_) break;
     }
@@ -86,8 +88,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
   // Why this stream is not for us; empty where it is.
   std::string Refusal() const {
-    if (!in_.has_hello()) return absl::StrCat(context_.peer(), " did not say hello");
-    const pb::Hello& hello = in_.hello();
+    if (!in_->has_hello()) return absl::StrCat(context_.peer(), " did not say hello");
+    const pb::Hello& hello = in_->hello();
     const PeerIdentity& own = *service_->identity_;
     if (hello.protocol() != kPeerProtocol) {
       return absl::StrCat("this process speaks peer protocol ", kPeerProtocol, ", not ",
@@ -106,9 +108,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
   void Greet() {
     greeted_ = true;
-    from_ = NodeId(in_.hello().node_id());
-    out_.Clear();
-    pb::Hello* hello = out_.mutable_hello();
+    from_ = NodeId(in_->hello().node_id());
+    pb::Hello* hello = out_.Renew()->mutable_hello();
     hello->set_cluster(service_->options_->cluster);
     hello->set_node_id(service_->identity_->id.value());
     hello->set_incarnation(service_->identity_->incarnation.value());
@@ -150,11 +151,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
           absl::StrCat("an answer of ", bytes, " bytes is too large for a peer message"));
       bytes = kErrorBytes;
     }
-    Answered& answered = answers_.emplace_back();
-    answered.bytes = bytes;
-    open_bytes_ += answered.bytes;
-    EncodeReply(std::move(result), &answered.wire);
-    answered.wire.set_id(id);
+    open_bytes_ += bytes;
+    answers_.push_back({id, std::move(result), bytes});
     ScheduleFlush();
   }
 
@@ -167,7 +165,7 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
   void Flush() {
     flush_scheduled_ = false;
     if (writing_ || read_ended_) return;
-    out_.Clear();
+    out_.Renew();
     size_t bytes = 0;
     while (!answers_.empty()) {
       Answered& answered = answers_.front();
@@ -175,16 +173,18 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
       bytes += answered.bytes;
       open_bytes_ -= answered.bytes;
       --open_;
-      out_.add_replies()->Swap(&answered.wire);
+      pb::Reply* wire = out_->add_replies();
+      EncodeReply(std::move(answered.result), wire);
+      wire->set_id(answered.id);
       answers_.pop_front();
     }
-    if (out_.replies_size() > 0) Write();
+    if (out_->replies_size() > 0) Write();
     ReadOn();
   }
 
   void Write() {
     writing_ = true;
-    rw_.Write(out_, on_written_.tag());
+    rw_.Write(*out_, on_written_.tag());
   }
 
   void OnWritten(bool ok) {
@@ -199,7 +199,7 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
 
   void Read() {
     reading_ = true;
-    rw_.Read(&in_, on_read_.tag());
+    rw_.Read(in_.Renew(), on_read_.tag());
   }
 
   // Reads on unless the peer has too much under way here.
@@ -231,8 +231,8 @@ class PeerService::Stream : public std::enable_shared_from_this<Stream> {
   CqLoop* loop_;
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<pb::Frame, pb::Frame> rw_{&context_};
-  pb::Frame in_;
-  pb::Frame out_;
+  ArenaMessage<pb::Frame> in_;
+  ArenaMessage<pb::Frame> out_;
   NodeId from_;
   grpc::Status status_;
   std::deque<Answered> answers_;
