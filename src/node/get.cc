@@ -157,6 +157,11 @@ enum class RepairVerdict : uint8_t {
   kStale,       // A round of reaping has ended since something was read: it is to be read again.
 };
 
+// Whether what a read is to show is durable at R owners, and no owner that answered lacks it.
+bool IsLevel(const ReadQuorum& quorum, uint32_t required) {
+  return quorum.Lacking().empty() && quorum.Level().size() >= required;
+}
+
 // Makes what a read is to show durable at R owners, so that no later read of R owners shows less;
 // the other owners that are known to lack a part of it are sent it too, and not waited for. A
 // sloppy read waits only for those that lack it, and only while they are not silent.
@@ -171,7 +176,6 @@ Task<RepairVerdict> Repair(NodeContext* node, const ReadQuorum& quorum, const Ge
   }
   const std::vector<NodeId> to_send = quorum.Lacking();
   for (NodeId owner : to_send) std::erase(others, owner);
-  if (to_send.empty() && level.verdict() == Verdict::kWon) co_return RepairVerdict::kDone;
   if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return RepairVerdict::kDone;
 
   const ReplicateRequest repair{request.item, Encode(quorum.merged()), quorum.stamp()};
@@ -391,8 +395,11 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
   }
 
   // 4. Repair.
-  const RepairVerdict repaired = co_await Repair(node, quorum, request, admitted.owners,
-                                                 admitted.required, deadline, trace, &local);
+  RepairVerdict repaired = RepairVerdict::kDone;
+  if (!IsLevel(quorum, admitted.required)) {
+    repaired = co_await Repair(node, quorum, request, admitted.owners, admitted.required, deadline,
+                               trace, &local);
+  }
   if (repaired == RepairVerdict::kStale) co_return std::nullopt;
   if (repaired == RepairVerdict::kNotReached) {
     co_return WithDetails(

@@ -79,14 +79,23 @@ void Peers::Call(NodeId to, PeerRequest request, Instant deadline, PeerDone done
 }
 
 std::vector<NodeId> Peers::InAskingOrder(const std::vector<NodeId>& nodes) const {
+  const Instant now = env_.loop->Now();
+  const bool all_well = std::all_of(nodes.begin(), nodes.end(), [&](NodeId node) {
+    return liveness_.StateOf(node, now) == Liveness::State::kUp && !latencies_.IsSlow(node);
+  });
+  std::vector<NodeId> ordered = all_well ? nodes : InOrderOfHealth(nodes);
+  auto self = std::find(ordered.begin(), ordered.end(), self_);
+  if (self != ordered.end()) std::rotate(ordered.begin(), self, self + 1);
+  return ordered;
+}
+
+std::vector<NodeId> Peers::InOrderOfHealth(const std::vector<NodeId>& nodes) const {
   std::vector<NodeId> ordered = liveness_.Order(nodes, env_.loop->Now());
   auto first_not_up = std::find_if(ordered.begin(), ordered.end(), [this](NodeId node) {
     return StateOf(node) != Liveness::State::kUp;
   });
   std::stable_partition(ordered.begin(), first_not_up,
                         [this](NodeId node) { return !latencies_.IsSlow(node); });
-  auto self = std::find(ordered.begin(), ordered.end(), self_);
-  if (self != ordered.end()) std::rotate(ordered.begin(), self, self + 1);
   return ordered;
 }
 

@@ -59,6 +59,8 @@ class Peers {
   void MoveTo(NodeId node, std::string address);
 
  private:
+  std::vector<NodeId> InOrderOfHealth(const std::vector<NodeId>& nodes) const;
+
   struct Line {
     std::string address;
     std::unique_ptr<Link> link;

@@ -128,8 +128,15 @@ void ReadQuorum::Answer(NodeId node, ReplicaAnswer answer) {
     stamp_ = PlantedBugs::Has(PlantedBug::kStampRises) ? std::max(stamp_, answer.stamp)
                                                        : std::min(stamp_, answer.stamp);
   }
+  const bool is_first = whole_digests_.empty();
   whole_digests_.push_back(candidate->digest);
-  Merge(&merged_, *answer.record);
+  if (is_first) {
+    merged_ = *std::move(answer.record);
+    merged_digest_ = candidate->digest;
+  } else if (candidate->digest != merged_digest_) {
+    Merge(&merged_, *answer.record);
+    merged_digest_ = DigestOf(item_, merged_);
+  }
 }
 
 void ReadQuorum::ForgetStale() {
@@ -151,6 +158,7 @@ void ReadQuorum::ForgetStale() {
     }
   }
   merged_ = Record();
+  merged_digest_ = 0;
   whole_digests_.clear();
 }
 
@@ -210,12 +218,11 @@ std::vector<NodeId> ReadQuorum::Awaited() const {
 }
 
 std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
-  const uint64_t merged = DigestOf(item_, merged_);
   std::vector<NodeId> owners;
   for (const Candidate& candidate : candidates_) {
     if (candidate.role != Role::kOwner) continue;
     if (candidate.state != State::kWhole && candidate.state != State::kDigest) continue;
-    if ((candidate.digest == merged) == level) owners.push_back(candidate.node);
+    if ((candidate.digest == merged_digest_) == level) owners.push_back(candidate.node);
   }
   return owners;
 }

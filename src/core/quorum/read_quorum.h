@@ -124,6 +124,7 @@ class ReadQuorum {
   std::vector<Candidate> candidates_;
   std::vector<uint64_t> whole_digests_;
   Record merged_;
+  uint64_t merged_digest_ = 0;  // 0: nothing.
   Epoch stamp_;
   Epoch closed_;  // The highest that anybody said.
   VersionVector at_least_;
