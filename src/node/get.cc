@@ -283,13 +283,14 @@ std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node,
   return ReplyOf(*node, request, **copy);
 }
 
-GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& record, bool values) {
+GetAnswer AnswerOf(const NodeContext& node, const Item& item, Record record, bool values) {
   const Shown shown = Show(record, node.env.clock->Wall(), kShownBytesMax);
   GetAnswer answer{.more = shown.more, .tombstone = shown.tombstone};
   if (!shown.context.empty()) answer.context = node.tokens.SealContext(item, shown.context);
   answer.siblings.reserve(shown.siblings.size());
   for (const Sibling* sibling : shown.siblings) {
-    answer.siblings.push_back({.value = values ? sibling->value : Bytes(),
+    Sibling& own = record.siblings[static_cast<size_t>(sibling - record.siblings.data())];
+    answer.siblings.push_back({.value = values ? std::move(own.value) : Bytes(),
                                .write_time = sibling->write_time,
                                .expires = sibling->expires,
                                .request_id = sibling->request_id});
@@ -412,7 +413,7 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
   }
 
   // 5. Answer.
-  GetAnswer answer = AnswerOf(*node, request.item, quorum.merged(), /*values=*/true);
+  GetAnswer answer = AnswerOf(*node, request.item, quorum.TakeMerged(), /*values=*/true);
   answer.answers = quorum.settled();
   co_return std::optional<GetAnswer>(std::move(answer));
 }

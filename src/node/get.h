@@ -18,7 +18,7 @@ Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request)
 // The same of an own copy that memory has; nullopt where only ReadHere can tell.
 std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node, const ReadRequest& request);
 
-// A record as a client may see it now; values only where they are wanted.
-GetAnswer AnswerOf(const NodeContext& node, const Item& item, const Record& record, bool values);
+// A record as a client may see it now; values, which are moved, only where they are wanted.
+GetAnswer AnswerOf(const NodeContext& node, const Item& item, Record record, bool values);
 
 }  // namespace annulus

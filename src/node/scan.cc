@@ -279,7 +279,7 @@ Task<absl::StatusOr<ScanPage>> RunScan(NodeContext* node, ScanRequest request, I
       absl::StatusOr<ParsedDataKey> parsed = ParseDataKey(data_key);
       if (!parsed.ok()) co_return parsed.status();
       ScanItem item{.item = std::move(parsed->item)};
-      item.answer = AnswerOf(*node, item.item, record, request.values);
+      item.answer = AnswerOf(*node, item.item, std::move(record), request.values);
       if (item.answer.siblings.empty() && !request.tombstones) continue;
       bytes += BytesOf(item);
       if (page.items.size() == items_max || (bytes > kPageBytesMax && !page.items.empty())) {

@@ -12,9 +12,9 @@ namespace annulus {
 // The disk as RocksDB sees it: the last of the space is kept out of its hands, and its log lies in
 // blocks that were written before.
 //
-// A sync of a file that has grown writes its new size too, through the file system's journal. So
-// the log is kept ahead of itself by zeros, which its records overwrite: such a sync takes two
-// thirds of the time (ext4), and three processes on one disk no longer wait for one journal.
+// A sync of a file that has grown writes its new size too: another write to the disk, through the
+// file system's journal where it has one. So the log is kept ahead of itself by zeros, which its
+// records overwrite: such a sync takes two thirds of the time (ext4 without a journal).
 // RocksDB's reader skips zeros; a log that is closed is cut to its length.
 //
 // RocksDB 7.8 recovers from a full disk when a table could not be written, but not when an append

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -81,6 +82,8 @@ class ReadQuorum {
   std::vector<NodeId> Awaited() const;
   // All that was sent whole, merged, and its stamp: the lowest of what was merged.
   const Record& merged() const { return merged_; }
+  // At the end of the read.
+  Record TakeMerged() { return std::move(merged_); }
   Epoch stamp() const { return stamp_; }
 
   // Owners that have answered with less than merged(), and those that hold just that.
