@@ -85,4 +85,31 @@ class Storage {
   virtual uint64_t Sequence() const = 0;
 };
 
+// Another store as it is; who derives from it changes a part.
+class StorageWrapper : public Storage {
+ public:
+  // `store` outlives it.
+  explicit StorageWrapper(Storage* store) : store_(store) {}
+
+  void Read(ColumnFamily family, Bytes key, ReadDone done) override {
+    store_->Read(family, std::move(key), std::move(done));
+  }
+  const Bytes* Find(ColumnFamily family, BytesView key) override {
+    return store_->Find(family, key);
+  }
+  void Commit(StorageBatch batch, CommitDone done) override {
+    store_->Commit(std::move(batch), std::move(done));
+  }
+  void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
+                 PageDone done) override {
+    store_->ReadRange(family, std::move(begin), std::move(end), entries_max, bytes_max,
+                      std::move(done));
+  }
+  bool Syncs() const override { return store_->Syncs(); }
+  uint64_t Sequence() const override { return store_->Sequence(); }
+
+ protected:
+  Storage* const store_;
+};
+
 }  // namespace annulus

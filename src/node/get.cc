@@ -38,13 +38,12 @@ absl::StatusOr<ReplicaAnswer> Decoded(absl::StatusOr<ReadReply> reply) {
   return answer;
 }
 
-ReplicaAnswer AnswerHere(const NodeContext& node, const Item& item, Replica::Copy copy) {
-  ReplicaAnswer answer{.found = copy.record.has_value(),
-                       .record = std::move(copy.record),
-                       .stamp = copy.stamp,
-                       .closed = copy.closed};
-  answer.rebuilding = node.epochs->Of(node.PartitionOf(item)).rebuilding;
-  return answer;
+ReplicaAnswer AnswerHere(Replica::Copy copy) {
+  return {.found = copy.record.has_value(),
+          .record = std::move(copy.record),
+          .stamp = copy.stamp,
+          .closed = copy.closed,
+          .rebuilding = copy.rebuilding};
 }
 
 // Of an own copy that memory has.
@@ -108,7 +107,7 @@ class Asker {
   Answered Taken(absl::StatusOr<Replica::Copy> copy, size_t hop) {
     Trace::Answered(trace_->weak(), hop, copy.status(), node_->Now());
     if (!copy.ok()) return {node_->id, copy.status()};
-    return {node_->id, AnswerHere(*node_, item_, *std::move(copy))};
+    return {node_->id, AnswerHere(*std::move(copy))};
   }
 
   NodeContext* node_;
@@ -252,10 +251,8 @@ Task<absl::StatusOr<Replica::Copy>> ReadOwn(NodeContext* node, Item item) {
 
 namespace {
 
-ReadReply ReplyOf(const NodeContext& node, const ReadRequest& request, const Replica::Copy& copy) {
-  ReadReply reply{.epoch = copy.stamp,
-                  .closed = copy.closed,
-                  .rebuilding = node.epochs->Of(node.PartitionOf(request.item)).rebuilding};
+ReadReply ReplyOf(const ReadRequest& request, const Replica::Copy& copy) {
+  ReadReply reply{.epoch = copy.stamp, .closed = copy.closed, .rebuilding = copy.rebuilding};
   if (!copy.record.has_value()) return reply;
   reply.found = true;
   if (SizeOf(*copy.record) <= request.whole_up_to_bytes) {
@@ -272,7 +269,7 @@ Task<absl::StatusOr<ReadReply>> ReadHere(NodeContext* node, ReadRequest request)
   Item item = request.item;
   absl::StatusOr<Replica::Copy> copy = co_await ReadOwn(node, std::move(item));
   if (!copy.ok()) co_return copy.status();
-  co_return ReplyOf(*node, request, *copy);
+  co_return ReplyOf(request, *copy);
 }
 
 std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node,
@@ -280,7 +277,7 @@ std::optional<absl::StatusOr<ReadReply>> ReadHereNow(NodeContext* node,
   std::optional<absl::StatusOr<Replica::Copy>> copy = ReadOwnNow(node, request.item);
   if (!copy.has_value()) return std::nullopt;
   if (!copy->ok()) return copy->status();
-  return ReplyOf(*node, request, **copy);
+  return ReplyOf(request, **copy);
 }
 
 GetAnswer AnswerOf(const NodeContext& node, const Item& item, Record record, bool values) {

@@ -319,7 +319,11 @@ class NodeImpl : public Node {
   bool AnswerNow(const PeerContext& from, PeerRequest* request, PeerDone* done) {
     auto* replicate = std::get_if<ReplicateRequest>(request);
     const auto* read = std::get_if<ReadRequest>(request);
-    if ((replicate == nullptr && read == nullptr) || !AdmitPeer(from, *request).ok()) return false;
+    if (replicate == nullptr && read == nullptr) return false;
+    if (absl::Status admitted = AdmitPeer(from, *request); !admitted.ok()) {
+      (*done)(std::move(admitted));
+      return true;
+    }
     if (replicate != nullptr) {
       AnswerReplicate(std::move(*replicate), from.deadline, std::move(*done));
       return true;

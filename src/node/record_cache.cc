@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/hash/hash.h"
 
 namespace annulus {
@@ -17,18 +16,8 @@ size_t CostOf(BytesView key, BytesView value) { return key.size() + value.size()
 
 }  // namespace
 
-// What a commit does to kData.
-struct RecordCache::Written {
-  struct Change {
-    Bytes key;
-    std::optional<Bytes> value;
-    std::optional<Bytes> end;
-  };
-  absl::InlinedVector<Change, 1> changes;
-};
-
 RecordCache::RecordCache(Storage* store, size_t bytes_max)
-    : store_(store), bytes_max_(bytes_max), self_(std::make_shared<RecordCache*>(this)) {}
+    : StorageWrapper(store), bytes_max_(bytes_max), self_(std::make_shared<RecordCache*>(this)) {}
 
 RecordCache::~RecordCache() { *self_ = nullptr; }
 
@@ -42,7 +31,7 @@ const Bytes* RecordCache::Find(ColumnFamily family, BytesView key) {
 }
 
 void RecordCache::Read(ColumnFamily family, Bytes key, ReadDone done) {
-  if (family != ColumnFamily::kData || bytes_max_ == 0) {
+  if (family != ColumnFamily::kData) {
     store_->Read(family, std::move(key), std::move(done));
     return;
   }
@@ -66,12 +55,11 @@ void RecordCache::Read(ColumnFamily family, Bytes key, ReadDone done) {
 }
 
 void RecordCache::Commit(StorageBatch batch, CommitDone done) {
-  Written written;
+  StorageBatch written;
   for (const StorageWrite& write : batch) {
-    if (write.family != ColumnFamily::kData || bytes_max_ == 0) continue;
-    written.changes.push_back({write.key, write.value, write.end});
+    if (write.family == ColumnFamily::kData) written.push_back(write);
   }
-  if (written.changes.empty()) {
+  if (written.empty()) {
     store_->Commit(std::move(batch), std::move(done));
     return;
   }
@@ -82,21 +70,21 @@ void RecordCache::Commit(StorageBatch batch, CommitDone done) {
   });
 }
 
-void RecordCache::Ended(const Written& written, bool committed) {
-  for (const Written::Change& change : written.changes) {
-    if (change.end.has_value()) {  // A whole partition, which is rare.
+void RecordCache::Ended(const StorageBatch& written, bool committed) {
+  for (const StorageWrite& write : written) {
+    if (write.end.has_value()) {  // A whole partition, which is rare.
       for (uint32_t& changes : changes_) ++changes;
       for (auto it = entries_.begin(); it != entries_.end();) {
         const auto entry = it++;
-        if (entry->key >= change.key && entry->key < *change.end) Forget(entry);
+        if (entry->key >= write.key && entry->key < *write.end) Forget(entry);
       }
       continue;
     }
-    ++ChangesOf(change.key);
-    if (committed && change.value.has_value()) {
-      Hold(change.key, *change.value);
+    ++ChangesOf(write.key);
+    if (committed && write.value.has_value()) {
+      Hold(write.key, *write.value);
     } else {
-      Forget(change.key);
+      Forget(write.key);
     }
   }
 }

@@ -20,7 +20,7 @@ namespace annulus {
 // moment at which it is acknowledged.
 //
 // REQUIRES: all calls on the loop's thread; the store outlives it, and calls back on that thread.
-class RecordCache final : public Storage {
+class RecordCache final : public StorageWrapper {
  public:
   // Holds at most about `bytes_max`, keys and its own overhead among them; 0: holds nothing.
   RecordCache(Storage* store, size_t bytes_max);
@@ -31,13 +31,6 @@ class RecordCache final : public Storage {
   const Bytes* Find(ColumnFamily family, BytesView key) override;
   void Read(ColumnFamily family, Bytes key, ReadDone done) override;
   void Commit(StorageBatch batch, CommitDone done) override;
-  void ReadRange(ColumnFamily family, Bytes begin, Bytes end, size_t entries_max, size_t bytes_max,
-                 PageDone done) override {
-    store_->ReadRange(family, std::move(begin), std::move(end), entries_max, bytes_max,
-                      std::move(done));
-  }
-  bool Syncs() const override { return store_->Syncs(); }
-  uint64_t Sequence() const override { return store_->Sequence(); }
 
   size_t bytes() const { return bytes_; }
   uint64_t hits() const { return hits_; }
@@ -49,15 +42,14 @@ class RecordCache final : public Storage {
     Bytes value;
   };
   using Entries = std::list<Entry>;  // The most recently used is the first.
-  struct Written;
 
   void Hold(BytesView key, BytesView value);
   void Forget(BytesView key);
   void Forget(Entries::iterator entry);
-  void Ended(const Written& written, bool committed);
+  // Of a commit, what it wrote in kData.
+  void Ended(const StorageBatch& written, bool committed);
   uint32_t& ChangesOf(BytesView key);
 
-  Storage* const store_;
   const size_t bytes_max_;
   Entries entries_;
   absl::flat_hash_map<BytesView, Entries::iterator> by_key_;  // Keys are the entries'.

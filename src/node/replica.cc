@@ -222,6 +222,7 @@ Task<absl::StatusOr<Replica::Copy>> Replica::Read(Item item) {
   absl::StatusOr<std::optional<StoredRecord>> stored = co_await Load(std::move(data_key));
   if (!stored.ok()) co_return stored.status();
   copy.closed = epochs_->Of(partition).closed;
+  copy.rebuilding = epochs_->Of(partition).rebuilding;
   if (stored->has_value()) {
     copy.marked = (*stored)->marked;
     copy.record = std::move((*stored)->record);
@@ -240,7 +241,8 @@ std::optional<absl::StatusOr<Replica::Copy>> Replica::ReadNow(const Item& item) 
   return Copy{.record = std::move((*stored)->record),
               .stamp = epochs.current,
               .closed = epochs.closed,
-              .marked = (*stored)->marked};
+              .marked = (*stored)->marked,
+              .rebuilding = epochs.rebuilding};
 }
 
 Task<absl::StatusOr<Replica::Copy>> Replica::ReadHints(Item item, std::vector<NodeId> targets) {
@@ -259,6 +261,7 @@ Task<absl::StatusOr<Replica::Copy>> Replica::ReadHints(Item item, std::vector<No
     annulus::Merge(&*merged.record, stored.record);
     merged.stamp = std::min(merged.stamp, stored.epoch);
   }
+  merged.rebuilding = epochs_->Of(partition).rebuilding;
   co_return merged;
 }
 
@@ -403,16 +406,7 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
   std::optional<Hint> known;  // As it is durable, from the second round on.
   while (!latch->waiting.empty()) {
     if (!known.has_value()) {
-      absl::StatusOr<Hint> held = absl::UnavailableError("");
-      std::optional<absl::StatusOr<StoredRecord>> own;
-      if (!latch->IsHint()) own = LoadNow(latch->key);
-      if (!own.has_value()) {
-        held = co_await LoadHeld(latch);
-      } else if (own->ok()) {
-        held = Hint{.stored = **std::move(own)};
-      } else {
-        held = own->status();
-      }
+      absl::StatusOr<Hint> held = co_await LoadHeld(latch);
       if (!held.ok()) {
         std::vector<std::unique_ptr<Change>> failed = std::exchange(latch->waiting, {});
         absl::Status dropped = held.status();
@@ -666,7 +660,11 @@ bool Replica::Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<
 std::optional<absl::StatusOr<StoredRecord>> Replica::LoadNow(const Bytes& data_key) {
   const Bytes* bytes = env_.storage->Find(ColumnFamily::kData, data_key);
   if (bytes == nullptr) return std::nullopt;
-  absl::StatusOr<StoredRecord> stored = DecodeStored(*bytes);
+  return DecodeOwn(data_key, *bytes);
+}
+
+absl::StatusOr<StoredRecord> Replica::DecodeOwn(const Bytes& data_key, const Bytes& bytes) {
+  absl::StatusOr<StoredRecord> stored = DecodeStored(bytes);
   if (!stored.ok()) NoteDamage(ColumnFamily::kData, data_key);
   return stored;
 }
@@ -677,11 +675,8 @@ Task<absl::StatusOr<std::optional<StoredRecord>>> Replica::Load(Bytes data_key) 
       [&](auto done) { env_.storage->Read(ColumnFamily::kData, data_key, std::move(done)); });
   if (!bytes.ok()) co_return bytes.status();
   if (!bytes->has_value()) co_return std::nullopt;
-  absl::StatusOr<StoredRecord> stored = DecodeStored(**bytes);
-  if (!stored.ok()) {
-    NoteDamage(ColumnFamily::kData, data_key);
-    co_return stored.status();
-  }
+  absl::StatusOr<StoredRecord> stored = DecodeOwn(data_key, **bytes);
+  if (!stored.ok()) co_return stored.status();
   co_return std::optional<StoredRecord>(*std::move(stored));
 }
 
@@ -702,6 +697,10 @@ Task<absl::StatusOr<std::optional<Hint>>> Replica::LoadHint(Bytes hint_key) {
 Task<absl::StatusOr<Hint>> Replica::LoadHeld(std::shared_ptr<Latch> latch) {
   Bytes key = latch->key;
   if (!latch->IsHint()) {
+    if (std::optional<absl::StatusOr<StoredRecord>> own = LoadNow(key)) {
+      if (!own->ok()) co_return own->status();
+      co_return Hint{.stored = **std::move(own)};
+    }
     absl::StatusOr<std::optional<StoredRecord>> own = co_await Load(std::move(key));
     if (!own.ok()) co_return own.status();
     co_return Hint{.stored = std::move(*own).value_or(StoredRecord())};

@@ -95,6 +95,7 @@ class Replica {
     Epoch stamp;
     Epoch closed;  // 0: of hints.
     bool marked = false;
+    bool rebuilding = false;  // The partition: it may lack anything.
   };
   // The record as it is durable here. DATA_LOSS where it is damaged.
   Task<absl::StatusOr<Copy>> Read(Item item);
@@ -160,6 +161,8 @@ class Replica {
   Task<absl::StatusOr<Hint>> LoadHeld(std::shared_ptr<Latch> latch);
   // The same of own copies that memory has.
   std::optional<absl::StatusOr<StoredRecord>> LoadNow(const Bytes& data_key);
+  // Tells of it where it is damaged.
+  absl::StatusOr<StoredRecord> DecodeOwn(const Bytes& data_key, const Bytes& bytes);
   // Makes the changes in memory and tells the minters; returns whether *held changed. Refused ones
   // are answered and taken out of the batch.
   bool Apply(const Latch& latch, Hint* held, std::vector<std::unique_ptr<Change>>* batch);

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/reap/dead.h"
 #include "node/map_storage_for_test.h"
+#include "node/record_cache.h"
 
 namespace annulus {
 namespace {
@@ -181,6 +182,18 @@ TEST_F(ReplicaReapTest, ADamagedRecordIsReportedAndDroppedWithAllItsTraces) {
 TEST_F(ReplicaReapTest, WhatIsNotDamagedIsNotDropped) {
   ASSERT_EQ(Merge(Deleted()), absl::OkStatus());
   EXPECT_EQ(at_.Run(at_.replica.DropDamaged(ColumnFamily::kData, kKey)), absl::OkStatus());
+  EXPECT_EQ(Stored().record, Deleted());
+}
+
+TEST_F(ReplicaReapTest, WhatMemoryStillHasIsWrittenOnceMore) {
+  RecordCache cache(&at_.storage, 1 << 20);
+  Env env = at_.env;
+  env.storage = &cache;
+  Replica replica(env, Incarnation{5}, &at_.epochs, {});
+  ASSERT_EQ(at_.Run(replica.ApplyMerge({kItem, NodeId()}, {Encode(Deleted()), kFirstEpoch})),
+            absl::OkStatus());
+  at_.storage.entries[{ColumnFamily::kData, kKey}].back() ^= 1;
+  EXPECT_EQ(at_.Run(replica.DropDamaged(ColumnFamily::kData, kKey)), absl::OkStatus());
   EXPECT_EQ(Stored().record, Deleted());
 }
 

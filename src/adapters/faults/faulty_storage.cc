@@ -16,7 +16,7 @@ void FaultyStorage::Commit(StorageBatch batch, CommitDone done) {
     return;
   }
   if (held_.empty() && fault.commit_delay == Duration{0}) {
-    inner_->Commit(std::move(batch), std::move(done));
+    store_->Commit(std::move(batch), std::move(done));
     return;
   }
   Instant at = loop_->Now() + fault.commit_delay;
@@ -31,7 +31,7 @@ void FaultyStorage::Release() {
   while (!held_.empty() && held_.front().at <= now) {
     Held held = std::move(held_.front());
     held_.pop_front();
-    inner_->Commit(std::move(held.batch), std::move(held.done));
+    store_->Commit(std::move(held.batch), std::move(held.done));
   }
   if (!held_.empty()) line_.At(held_.front().at, [this] { Release(); });
 }

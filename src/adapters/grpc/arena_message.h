@@ -17,7 +17,6 @@ class ArenaMessage {
     return message_;
   }
   // REQUIRES: it was renewed once.
-  Message* get() const { return message_; }
   Message* operator->() const { return message_; }
   Message& operator*() const { return *message_; }
 
