@@ -23,6 +23,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/rocksdb/test_store.h"
+#include "adapters/rocksdb/wal_tail.h"
 
 namespace annulus {
 namespace {
@@ -208,6 +209,19 @@ TEST_P(StoreLog, PageMissingFromTheLastWriteIsDropped) {
 TEST_P(StoreLog, EndThatNeverReachedTheDiskIsDropped) {
   Overwrite(size() - 40'000, 40'000, '\0');
   EXPECT_EQ(Found(), "1111111110");
+}
+
+// RocksDB closes a log some time after it has begun the next one, and does not cut it before.
+TEST_P(StoreLog, ZerosBehindAnOlderLogAreNoDamage) {
+  const std::filesystem::path logs = directory_.path("logs");
+  std::filesystem::create_directory(logs);
+  std::filesystem::copy(log_, logs / "000001.log");
+  EXPECT_EQ(FindLogDamage(logs), LogDamage::kNone);
+  Overwrite(size() - 30'000, 4096, '\0');
+  std::filesystem::copy(log_, logs / "000002.log");
+  EXPECT_EQ(FindLogDamage(logs), LogDamage::kTail);
+  std::filesystem::copy(logs / "000001.log", logs / "000003.log");
+  EXPECT_EQ(FindLogDamage(logs), LogDamage::kInside);
 }
 
 TEST_P(StoreLog, DamageBeforeAnAcknowledgedWriteIsDataLoss) {

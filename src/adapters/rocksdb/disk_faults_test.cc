@@ -155,9 +155,9 @@ TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
     size_t lost_from, lost_to;  // Zeros are there instead, as before it was written.
     bool is_cut = false;        // Also the file's new length had not reached the disk.
   };
-  for (const Tear& tear :
-       {Tear{"end", 50'000, 200'000}, Tear{"middle", 40'960, 49'152}, Tear{"block", 32'768, 65'536},
-        Tear{"start", 4'096, 36'864}, Tear{"cut", 50'000, 200'000, true}}) {
+  for (const Tear& tear : {Tear{"end", 50'000, 200'000}, Tear{"middle", 40'960, 49'152},
+                           Tear{"block", 32'768, 65'536}, Tear{"rest", 32'768, 200'000},
+                           Tear{"start", 4'096, 36'864}, Tear{"cut", 50'000, 200'000, true}}) {
     const std::string copy = directory_.path(tear.name);
     std::filesystem::copy(directory_.path("store"), copy);
     for (const auto& entry : std::filesystem::directory_iterator(copy)) {
