@@ -150,6 +150,11 @@ TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
   disk_->hold_syncs = true;
   store_.storage->Commit({{ColumnFamily::kData, "torn", Bytes(100'000, 'x')}}, [](absl::Status) {});
   ASSERT_TRUE(store_.loop.RunUntil([&] { return disk_->syncs_waiting == 1; }));
+  const std::string whole = directory_.path("whole");
+  std::filesystem::copy(directory_.path("store"), whole);
+  disk_->hold_syncs = false;
+  disk_->hold_syncs.notify_all();
+
   struct Tear {
     const char* name;
     size_t lost_from, lost_to;  // Zeros are there instead, as before it was written.
@@ -159,7 +164,7 @@ TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
                            Tear{"block", 32'768, 65'536}, Tear{"rest", 32'768, 200'000},
                            Tear{"start", 4'096, 36'864}, Tear{"cut", 50'000, 200'000, true}}) {
     const std::string copy = directory_.path(tear.name);
-    std::filesystem::copy(directory_.path("store"), copy);
+    std::filesystem::copy(whole, copy);
     for (const auto& entry : std::filesystem::directory_iterator(copy)) {
       if (entry.path().extension() != ".log") continue;
       ASSERT_GT(entry.file_size(), tear.lost_to) << "zeros lie ahead of a log's end";
@@ -175,8 +180,6 @@ TEST_F(DiskFaults, TornRecordIsNotThereAtTheNextStart) {
     EXPECT_EQ(crashed.Text("before"), "v") << tear.name;
     EXPECT_EQ(crashed.Text("torn"), "-") << tear.name;
   }
-  disk_->hold_syncs = false;
-  disk_->hold_syncs.notify_all();
 }
 
 TEST_F(DiskFaults, AClosedLogIsCutToItsLength) {
