@@ -65,22 +65,27 @@ class Processes(contextlib.AbstractContextManager):
         self.running.append(process)
         return process
 
-    def wait_for(self, condition, what):
-        deadline = time.monotonic() + START_SECONDS
-        while not condition():
-            ended = [process for process in self.running if process.poll() is not None]
-            if ended or time.monotonic() > deadline:
-                logs = "".join((self.folder / f"log-{i}").read_text(errors="replace")[-2000:]
-                               for i in range(len(self.running)))
-                raise RuntimeError(f"{what} did not start:\n{logs}")
-            time.sleep(0.01)
+    def wait_for(self, condition, what, seconds=START_SECONDS):
+        """Until it is met. Where it is not, or where somebody lost patience, nothing is left running."""
+        deadline = time.monotonic() + seconds
+        try:
+            while not condition():
+                ended = [process for process in self.running if process.poll() is not None]
+                if ended or time.monotonic() > deadline:
+                    logs = "".join((self.folder / f"log-{i}").read_text(errors="replace")[-2000:]
+                                   for i in range(len(self.running)))
+                    raise RuntimeError(f"{what} did not start:\n{logs}")
+                time.sleep(0.01)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def disk_bytes(self):
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def __exit__(self, *_):
         for process in reversed(self.running):
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in self.running:
             try:
                 process.wait(timeout=30)
