@@ -1,4 +1,5 @@
-"""./x bench peers: Annulus beside gRPC's echo, the disk, etcd and Redis, on this machine and in one run.
+"""./x bench peers: Annulus beside gRPC's echo, the disk, etcd, Redis and Cassandra, on this machine and in one
+run.
 
 Rounds are interleaved: each measures every system once, so that what the machine does in between meets all
 of them. Only ratios of one run mean anything.
@@ -13,10 +14,11 @@ import subprocess
 import sys
 import time
 
-from criteria import Figures, Verdict, judge
+from cassandra import Cassandra, cassandra_jars
+from criteria import Figures, Verdict, beside_cassandra, judge
 from plot import svg
 from systems import (ROOT, VALUE_BYTES, Annulus, Echo, Etcd, Missing, PEERS, Redis, etcd_binary, redis_binary,
-                     resident_bytes)
+                     resident_bytes, say)
 
 RESULTS = ROOT / "bench/results"
 WORK = ROOT / "build/bench"
@@ -31,6 +33,7 @@ PROMISES = {
     "etcd": "in the log of 2 of 3, synced; gets linearizable, or serializable (may be behind)",
     "redis": "in memory; a power cut loses it",
     "redis synced": "in the log of one process, synced, one copy",
+    "cassandra": "in the log of 2 of 3, synced; reads ask 2 of 3; of concurrent writes the last clock wins",
 }
 
 
@@ -43,16 +46,16 @@ def arguments():
                         help="also compare with so many keys; 0: leave that out (default: 10000000)")
     parser.add_argument("--without", action="append", default=[], choices=["etcd", "redis", "annulus-5"],
                         help="leave a system out; may be given several times")
+    parser.add_argument("--cassandra", action="store_true",
+                        help="also Cassandra, three nodes of 1 GiB of heap each (wants Java 17 and Maven, which "
+                             "fetches it)")
     return parser.parse_args()
 
 
-def say(text):
-    print(text, flush=True)
-
-
 class Run:
-    def __init__(self, options):
-        self.options, self.figures, self.systems = options, Figures(), {}
+    def __init__(self, options, jars):
+        """`jars`: Cassandra's, where it is wanted."""
+        self.options, self.jars, self.figures, self.systems = options, jars, Figures(), {}
 
     def measure(self, name, take):
         sample = take()
@@ -78,6 +81,8 @@ class Run:
                 self.systems[name] = start(make())
             except Missing as missing:
                 say(f"  {name} is left out: this machine lacks {missing}")
+        if self.jars:
+            self.systems["cassandra"] = start(Cassandra(WORK / "cassandra", self.jars))
 
     def fill(self):
         for name, system in self.systems.items():
@@ -86,6 +91,9 @@ class Run:
                 system.bench("pipeline", PIPELINED, 1, 0.5, fill=True, warm_up=0)
             elif isinstance(system, Etcd):
                 system.bench(256, 1, 0.5, fill=True, warm_up=0)
+            elif isinstance(system, Cassandra):
+                # Its code is compiled while it runs: what is measured should be.
+                system.bench(256, 0.5, 10, fill=True, warm_up=0)
 
     def round(self):
         seconds = self.options.seconds
@@ -114,6 +122,11 @@ class Run:
             self.measure("etcd get", lambda: etcd.bench(64, 1, seconds))
             self.measure("etcd get serializable", lambda: etcd.bench(64, 1, seconds, serializable=True))
             self.open_loop(etcd, seconds)
+        if "cassandra" in self.systems:
+            cassandra = self.systems["cassandra"]
+            self.measure("cassandra put 64", lambda: cassandra.bench(64, 0, seconds))
+            self.measure("cassandra put 256", lambda: cassandra.bench(256, 0, seconds))
+            self.measure("cassandra get", lambda: cassandra.bench(64, 1, seconds))
         for name in ("redis", "redis synced"):
             if name in self.systems:
                 redis = self.systems[name]
@@ -186,7 +199,11 @@ def main():
     options = arguments()
     WORK.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    run = Run(options)
+    try:
+        jars = cassandra_jars(WORK) if options.cassandra else None
+    except Missing as missing:
+        sys.exit(f"--cassandra needs {missing}")
+    run = Run(options, jars)
     with contextlib.ExitStack() as stack:
         say("starting")
         run.start_all(stack)
@@ -210,6 +227,8 @@ def main():
         if name in ("echo", "disk") or name in run.systems:
             say(f"  {name:<14} {promise}")
     say("")
+    for line in beside_cassandra(run.figures):
+        say(line)
     for verdict in verdicts:
         say(verdict.line())
     stamp = time.strftime("%Y%m%d-%H%M%S")

@@ -1,4 +1,4 @@
-"""What Annulus has to reach, as ratios of what was measured in the same run."""
+"""What Annulus has to reach, as ratios of what was measured in the same run; and ratios that are only shown."""
 
 import dataclasses
 import statistics
@@ -82,3 +82,13 @@ def judge(figures):
         found.append(at_most("disk use at 10^7 keys", figures.median("many keys disk", "ratio"), 2,
                              "x N x (key + value)"))
     return found
+
+
+def beside_cassandra(figures):
+    """Nothing is demanded of these."""
+    if "cassandra get" not in figures:
+        return []
+    return [f"Annulus with 3 nodes, {what}, 64 clients: {figures.median(f'annulus-3 {what}'):,.0f} is "
+            f"{figures.median(f'annulus-3 {what}') / figures.median(theirs):.2f} of Cassandra's "
+            f"({figures.median(theirs):,.0f})"
+            for what, theirs in (("put", "cassandra put 64"), ("get", "cassandra get"))]

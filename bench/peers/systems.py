@@ -25,6 +25,10 @@ class Missing(Exception):
     """This machine lacks what the system needs; says what."""
 
 
+def say(text):
+    print(text, flush=True)
+
+
 def free_ports(count):
     """Neighbours, all free, below the range that systems hand out to clients."""
     for base in range(21000 + os.getpid() % 50 * 100, 30000, 100):
@@ -95,10 +99,10 @@ class Processes(contextlib.AbstractContextManager):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _accepts(port):
+def accepts(port, address="127.0.0.1"):
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def _get(port, path):
@@ -143,7 +147,7 @@ class Echo(Processes):
         super().__init__(folder)
         self.port = free_ports(1)
         self.start(PEERS, "echo", "--kind", kind, "--address", f"127.0.0.1:{self.port}")
-        self.wait_for(lambda: _accepts(self.port), f"the echo server ({kind})")
+        self.wait_for(lambda: accepts(self.port), f"the echo server ({kind})")
 
     def bench(self, *arguments, **options):
         return bench([f"127.0.0.1:{self.port}"], *arguments, more=("--endpoints-only",), **options)
@@ -209,7 +213,7 @@ class Redis(Processes):
         # Debian's redis-tools has the server under another name, and looks at what it was called.
         self.start("redis-server", "--port", self.port, "--bind", "127.0.0.1", "--save", "", "--dir", self.folder,
                    *(["--appendonly", "yes", "--appendfsync", "always"] if synced else []), executable=binary)
-        self.wait_for(lambda: _accepts(self.port), "Redis")
+        self.wait_for(lambda: accepts(self.port), "Redis")
 
     def bench(self, command, clients, requests, pipeline=1):
         """By its own redis-benchmark."""
