@@ -9,8 +9,9 @@
 
 namespace annulus {
 
-// The disk as RocksDB sees it: the last of the space is kept out of its hands, and its log lies in
-// blocks that were written before.
+// The disk as RocksDB sees it: the last of the space is kept out of its hands, its log lies in
+// blocks that were written before, and a thread may read tables without waiting
+// (ReadsWithoutWaiting).
 //
 // A sync of a file that has grown writes its new size too: another write to the disk, through the
 // file system's journal where it has one. So the log is kept ahead of itself by zeros, which its
@@ -34,12 +35,27 @@ class GuardedDisk final : public rocksdb::FileSystemWrapper {
 
   const char* Name() const override { return "GuardedDisk"; }
 
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& name,
+                                        const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                                        rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* result,
                                     rocksdb::IODebugContext* debug) override;
 
   // Bytes that this process can still write where `path` is; the maximum where nobody can tell.
   uint64_t FreeBytes(const std::string& path);
+};
+
+// While it lives, what this thread reads of tables comes out of the kernel's memory or ends as
+// Busy: the disk is not waited for. Linux tells the two apart where the file system can
+// (RWF_NOWAIT: ext4, XFS, Btrfs and others); elsewhere all such reads are Busy.
+class ReadsWithoutWaiting {
+ public:
+  ReadsWithoutWaiting();
+  ~ReadsWithoutWaiting();
+  ReadsWithoutWaiting(const ReadsWithoutWaiting&) = delete;
+  ReadsWithoutWaiting& operator=(const ReadsWithoutWaiting&) = delete;
 };
 
 }  // namespace annulus

@@ -100,7 +100,8 @@ class RocksStorage final : public Storage {
   // are DATA_LOSS, since whoever starts can set the database aside and go on.
   void EndAtDamagedReads() { ends_at_damaged_reads_ = options_.ends_when_damaged; }
 
-  // Answers before it returns where memtable and block cache know the answer.
+  // Answers before it returns where memory has what it takes: memtables, block cache, or the
+  // kernel.
   void Read(ColumnFamily family, Bytes key, ReadDone done) override;
   void Commit(StorageBatch batch, CommitDone done) override;
   // Always answered by a reader thread. Leaves the block cache as it is: pages are read by scans
