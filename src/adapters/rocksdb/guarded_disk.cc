@@ -141,6 +141,9 @@ ReadsWithoutWaiting::~ReadsWithoutWaiting() { reads_without_waiting = false; }
 rocksdb::IOStatus GuardedDisk::NewRandomAccessFile(
     const std::string& name, const rocksdb::FileOptions& options,
     std::unique_ptr<rocksdb::FSRandomAccessFile>* result, rocksdb::IODebugContext* debug) {
+  // RocksDB goes on where it could not read a table's properties or removed ranges as it opens it,
+  // and keeps what it has opened.
+  if (reads_without_waiting) return rocksdb::IOStatus::Busy("a table is opened by who may wait");
   rocksdb::IOStatus status = target()->NewRandomAccessFile(name, options, result, debug);
   if (status.ok() && name.ends_with(".sst")) {
     *result = std::make_unique<ReadTableFile>(std::move(*result), name);

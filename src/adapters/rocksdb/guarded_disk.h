@@ -50,6 +50,8 @@ class GuardedDisk final : public rocksdb::FileSystemWrapper {
 // While it lives, what this thread reads of tables comes out of the kernel's memory or ends as
 // Busy: the disk is not waited for. Linux tells the two apart where the file system can
 // (RWF_NOWAIT: ext4, XFS, Btrfs and others); elsewhere all such reads are Busy.
+// To open a table is Busy too, whatever is in memory: RocksDB keeps one that it could only half
+// read.
 class ReadsWithoutWaiting {
  public:
   ReadsWithoutWaiting();
