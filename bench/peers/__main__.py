@@ -93,7 +93,7 @@ class Run:
                 system.bench(256, 1, 0.5, fill=True, warm_up=0)
             elif isinstance(system, Cassandra):
                 # Its code is compiled while it runs: what is measured should be.
-                system.bench(256, 0.5, 10, fill=True, warm_up=0)
+                system.bench(256, 0.5, 60, fill=True, warm_up=0)
 
     def round(self):
         seconds = self.options.seconds
