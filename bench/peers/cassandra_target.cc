@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "load/random_value.h"
 
 namespace annulus::peers {
 namespace {
@@ -72,8 +73,7 @@ void CassandraTarget::Read(uint64_t key, Done done) {
 }
 
 void CassandraTarget::Write(uint64_t key, Done done) {
-  Bytes value(options_.value_bytes, '\0');
-  for (char& byte : value) byte = static_cast<char>(random_.Next());
+  const Bytes value = load::RandomValue(options_.value_bytes, &random_);
   const Node* node = NextNode();
   node->connection->Execute(
       node->write_id, {absl::StrCat(key), value},

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
+#include "load/random_value.h"
 
 namespace annulus::peers {
 namespace {
@@ -52,9 +53,7 @@ void EtcdTarget::Read(uint64_t key, Done done) {
 void EtcdTarget::Write(uint64_t key, Done done) {
   etcdserverpb::PutRequest request;
   request.set_key(absl::StrCat(key));
-  std::string* value = request.mutable_value();
-  value->resize(options_.value_bytes);
-  for (char& byte : *value) byte = static_cast<char>(random_.Next());
+  request.set_value(load::RandomValue(options_.value_bytes, &random_));
   (new UnaryCall<etcdserverpb::PutResponse>(
        &calls_, options_.timeout,
        [done = std::move(done)](const grpc::Status& status, auto*) mutable {

@@ -1,6 +1,5 @@
 #include "load/annulus_target.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -8,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "load/random_value.h"
 
 namespace annulus::load {
 
@@ -52,15 +52,6 @@ void AnnulusTarget::Name(uint64_t key, Request* request) const {
   }
 }
 
-std::string AnnulusTarget::NewValue() {
-  std::string value(options_.value_bytes, '\0');
-  for (size_t i = 0; i < value.size(); i += 8) {
-    const uint64_t bits = random_.Next();
-    std::memcpy(value.data() + i, &bits, std::min<size_t>(8, value.size() - i));
-  }
-  return value;
-}
-
 void AnnulusTarget::Read(uint64_t key, Done done) {
   kv::v1::Operation operation;
   Name(key, operation.mutable_get());
@@ -76,7 +67,7 @@ void AnnulusTarget::Write(uint64_t key, Done done) {
   kv::v1::Operation operation;
   kv::v1::PutRequest* put = operation.mutable_put();
   Name(key, put);
-  put->set_value(NewValue());
+  put->set_value(RandomValue(options_.value_bytes, &random_));
   put->set_context(std::string(contexts_.Get(key)));
   session_->Start(
       std::move(operation),

@@ -59,7 +59,6 @@ class AnnulusTarget final : public Target {
  private:
   template <class Request>
   void Name(uint64_t key, Request* request) const;
-  std::string NewValue();
 
   Session* const session_;
   const AnnulusTargetOptions options_;
