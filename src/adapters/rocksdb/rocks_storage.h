@@ -49,7 +49,8 @@ struct RocksOptions {
   size_t memory_bytes = 0;
   // Threads that wait for the disk, for reads that memory cannot answer.
   int reader_threads = 2;
-  // Tables kept open. 0: half of the descriptors that the process may have.
+  // Tables kept open, each with two descriptors. 0: half of those that the process may have, for
+  // all.
   int open_files_max = 0;
   // Takes warnings of the database, a line each, from any thread, and must not wait. Null: they go
   // to standard error.
