@@ -50,7 +50,7 @@ TEST(CqlTest, RequestsAreAsTheProtocolHasThem) {
 }
 
 TEST(CqlTest, FramesAreTakenOneByOneAndOnlyWhole) {
-  const Bytes first = Said(0, 7, kReady, ""), second = Said(0, 8, kResult, "\0\0\0\1"s);
+  const Bytes first = Said(0, 7, kResult, "\0\0\0\1"s), second = Said(0, 8, kReady, "");
   const Bytes both = first + second;
   for (size_t size = 0; size < first.size(); ++size) {
     const auto frame = FirstFrame(BytesView(both).substr(0, size));
