@@ -15,7 +15,7 @@ namespace pb = admin::v1;
 // In the order of the proto.
 enum Method { kStatus, kLayout, kLocate, kSetFaults, kGetFaults, kRepair };
 
-constexpr int kPosted = 4;
+constexpr int kPosted = 1;
 
 template <class Message>
 void FillMember(const Member& member, Message* out) {

@@ -16,7 +16,7 @@ namespace {
 
 namespace pb = grpc::health::v1;
 
-constexpr int kPosted = 4;
+constexpr int kPosted = 1;
 
 }  // namespace
 

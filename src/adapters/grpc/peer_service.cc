@@ -19,7 +19,7 @@ namespace {
 namespace pb = peer::v1;
 
 // Waiting for peers to call; each that does is replaced by the next.
-constexpr int kPostedStreams = 8;
+constexpr int kPostedStreams = 2;
 
 constexpr uint64_t kTimeoutMaxUs = 3600ull * 1'000'000;
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace pb = google::protobuf;
 
-constexpr int kPosted = 2;
+constexpr int kPosted = 1;
 
 // The file and all it imports, each once, imports behind their importers.
 template <class FileResponse>
