@@ -1,45 +1,36 @@
 #include "task/spawn.h"
 
+#include <coroutine>
+#include <utility>
+
 namespace annulus {
 
-// The coroutine around a spawned flow: it owns the flow's frame, is linked into the group while it
-// runs, and frees itself at its end.
-struct TaskGroup::Root {
-  struct promise_type : Node {
-    explicit promise_type(TaskGroup* group, Task<void>&) : group(group) { group->Link(this); }
-    ~promise_type() { group->Unlink(this); }
-    Root get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() noexcept { std::terminate(); }
-
-    TaskGroup* group;
-  };
-
-  static Root Run(TaskGroup*, Task<void> task) { co_await task; }
-};
+void Task<void>::promise_type::LeaveGroup() { group->Unlink(this); }
 
 TaskGroup::~TaskGroup() {
   while (head_.next != &head_) {
-    auto* promise = static_cast<Root::promise_type*>(head_.next);
-    std::coroutine_handle<Root::promise_type>::from_promise(*promise).destroy();
+    std::coroutine_handle<Flow>::from_promise(*static_cast<Flow*>(head_.next)).destroy();
   }
 }
 
-void TaskGroup::Spawn(Task<void> task) { Root::Run(this, std::move(task)); }
+void TaskGroup::Spawn(Task<void> task) {
+  const std::coroutine_handle<Flow> flow = std::exchange(task.handle_, nullptr);
+  flow.promise().group = this;
+  Link(&flow.promise());
+  flow.resume();
+}
 
-void TaskGroup::Link(Node* node) {
-  node->previous = head_.previous;
-  node->next = &head_;
-  head_.previous->next = node;
-  head_.previous = node;
+void TaskGroup::Link(Flow* flow) {
+  flow->previous = head_.previous;
+  flow->next = &head_;
+  head_.previous->next = flow;
+  head_.previous = flow;
   ++running_;
 }
 
-void TaskGroup::Unlink(Node* node) {
-  node->previous->next = node->next;
-  node->next->previous = node->previous;
+void TaskGroup::Unlink(Flow* flow) {
+  flow->previous->next = flow->next;
+  flow->next->previous = flow->previous;
   --running_;
 }
 

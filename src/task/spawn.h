@@ -1,9 +1,6 @@
 #pragma once
 
-#include <coroutine>
-#include <cstdint>
-#include <exception>
-#include <utility>
+#include <cstddef>
 
 #include "task/task.h"
 
@@ -26,16 +23,13 @@ class TaskGroup {
   size_t running() const { return running_; }
 
  private:
-  struct Root;
-  struct Node {
-    Node* previous = nullptr;
-    Node* next = nullptr;
-  };
+  using Flow = Task<void>::promise_type;
+  friend Flow;
 
-  void Link(Node* node);
-  void Unlink(Node* node);
+  void Link(Flow* flow);
+  void Unlink(Flow* flow);
 
-  Node head_{&head_, &head_};
+  internal::GroupLink head_{&head_, &head_};
   size_t running_ = 0;
 };
 

@@ -19,8 +19,15 @@ namespace annulus {
 // takes its arguments by value, or by reference to what outlives it (the node).
 template <class T>
 class Task;
+class TaskGroup;
 
 namespace internal {
+
+// The place of a spawned flow in its group's list.
+struct GroupLink {
+  GroupLink* previous = nullptr;
+  GroupLink* next = nullptr;
+};
 
 struct PromiseBase {
   std::coroutine_handle<> continuation = std::noop_coroutine();
@@ -79,11 +86,33 @@ class [[nodiscard]] Task {
 template <>
 class [[nodiscard]] Task<void> {
  public:
-  struct promise_type : internal::PromiseBase {
+  struct promise_type : internal::PromiseBase, internal::GroupLink {
+    // Set where the flow was spawned: nobody awaits it then, and it frees itself at its end.
+    TaskGroup* group = nullptr;
+
+    promise_type() = default;
+    promise_type(const promise_type&) = delete;
+    promise_type& operator=(const promise_type&) = delete;
+    ~promise_type() {
+      if (group != nullptr) LeaveGroup();
+    }
     Task get_return_object() {
       return Task(std::coroutine_handle<promise_type>::from_promise(*this));
     }
+    struct FinalAwaiter {
+      bool await_ready() noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> self) noexcept {
+        if (self.promise().group == nullptr) return self.promise().continuation;
+        self.destroy();
+        return std::noop_coroutine();
+      }
+      void await_resume() noexcept {}
+    };
+    FinalAwaiter final_suspend() noexcept { return {}; }
     void return_void() {}
+
+   private:
+    void LeaveGroup();
   };
 
   Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
@@ -100,6 +129,7 @@ class [[nodiscard]] Task<void> {
   void await_resume() {}
 
  private:
+  friend class TaskGroup;
   explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
   std::coroutine_handle<promise_type> handle_;
 };
