@@ -67,7 +67,7 @@ class Asker {
         local_(local),
         trace_(trace) {}
 
-  void Ask(const std::vector<ReadQuorum::Ask>& asks) {
+  void Ask(const ReadQuorum::Asks& asks) {
     for (const ReadQuorum::Ask& ask : asks) {
       const size_t hop =
           Trace::Asked(trace_->weak(), ask.node, ask.whole ? Hop::Kind::kRead : Hop::Kind::kDigest,
@@ -173,7 +173,7 @@ Task<RepairVerdict> Repair(NodeContext* node, const ReadQuorum& quorum, const Ge
     level.Ack(owner);
     std::erase(others, owner);
   }
-  const std::vector<NodeId> to_send = quorum.Lacking();
+  const ReadQuorum::Nodes to_send = quorum.Lacking();
   for (NodeId owner : to_send) std::erase(others, owner);
   if (PlantedBugs::Has(PlantedBug::kReadRepairForgotten)) co_return RepairVerdict::kDone;
 
@@ -371,7 +371,7 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
       continue;
     }
     if (node->Now() >= deadline) break;
-    std::vector<ReadQuorum::Ask> hedges;
+    ReadQuorum::Asks hedges;
     if (node->Now() >= silence_from) {
       patience_ends = node->Now() + node->options.silence_max;
       // A slow one that serves others has much to do already.

@@ -74,7 +74,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
     }
   }
 
-  void Send(const std::vector<WriteQuorum::Send>& sends) {
+  void Send(const WriteQuorum::Sends& sends) {
     for (const WriteQuorum::Send& send : sends) {
       if (send.hint_for != NodeId()) {
         SendToFallback(send);

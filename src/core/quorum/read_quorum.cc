@@ -24,13 +24,13 @@ ReadQuorum::ReadQuorum(Item item, uint32_t required, Candidates candidates, Vers
   }
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::Start(absl::FunctionRef<bool(NodeId)> is_silent) {
+ReadQuorum::Asks ReadQuorum::Start(absl::FunctionRef<bool(NodeId)> is_silent) {
   for (Candidate& candidate : candidates_) candidate.unhealthy = is_silent(candidate.node);
   return NextAsks();
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
-  std::vector<Ask> asks;
+ReadQuorum::Asks ReadQuorum::NextAsks() {
+  Asks asks;
   AskForWhole(&asks);
   everybody_ |= settled() >= required_ && !merged_.vector.Covers(at_least_);
   if (everybody_) {
@@ -45,7 +45,7 @@ std::vector<ReadQuorum::Ask> ReadQuorum::NextAsks() {
   return asks;
 }
 
-void ReadQuorum::AskForWhole(std::vector<Ask>* asks) {
+void ReadQuorum::AskForWhole(Asks* asks) {
   for (Candidate& candidate : candidates_) {
     if (!IsUnmatched(candidate)) continue;
     if (!everybody_ && Expected() >= required_) break;
@@ -53,7 +53,7 @@ void ReadQuorum::AskForWhole(std::vector<Ask>* asks) {
   }
 }
 
-void ReadQuorum::AskEverybody(std::vector<Ask>* asks) {
+void ReadQuorum::AskEverybody(Asks* asks) {
   const bool all_settled = std::all_of(candidates_.begin(), candidates_.end(),
                                        [&](const Candidate& c) { return Settled(c); });
   if (all_settled && !owners_again_) {
@@ -67,12 +67,12 @@ void ReadQuorum::AskEverybody(std::vector<Ask>* asks) {
   }
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
+ReadQuorum::Asks ReadQuorum::Hedge() {
   for (Candidate& candidate : candidates_) {
     if (candidate.state == State::kAsked) candidate.state = State::kSilent;
   }
   // Who has answered and was not needed so far answers these days.
-  std::vector<Ask> asks;
+  Asks asks;
   AskForWhole(&asks);
   if (!asks.empty()) return asks;
   Candidate* next = NextUnasked();
@@ -88,7 +88,7 @@ std::vector<ReadQuorum::Ask> ReadQuorum::Hedge() {
   return {Send(next, whole_digests_.empty())};
 }
 
-std::vector<ReadQuorum::Ask> ReadQuorum::HedgeEarly() {
+ReadQuorum::Asks ReadQuorum::HedgeEarly() {
   Candidate* next = NextUnasked(Role::kOwner, /*unhealthy=*/false);
   if (next == nullptr) return {};
   return {Send(next, whole_digests_.empty())};
@@ -217,8 +217,8 @@ std::vector<NodeId> ReadQuorum::Awaited() const {
   return awaited;
 }
 
-std::vector<NodeId> ReadQuorum::OwnersThatAre(bool level) const {
-  std::vector<NodeId> owners;
+ReadQuorum::Nodes ReadQuorum::OwnersThatAre(bool level) const {
+  Nodes owners;
   for (const Candidate& candidate : candidates_) {
     if (candidate.role != Role::kOwner) continue;
     if (candidate.state != State::kWhole && candidate.state != State::kDigest) continue;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "base/strong_id.h"
 #include "core/quorum/ack_quorum.h"
@@ -48,6 +49,8 @@ class ReadQuorum {
     bool whole = false;  // The whole record, whatever its size.
     bool operator==(const Ask&) const = default;
   };
+  // Clusters keep three to five copies: up to so many need no allocation.
+  using Asks = absl::InlinedVector<Ask, 4>;
   // In the order in which they should be asked.
   struct Candidates {
     std::vector<NodeId> owners;
@@ -62,15 +65,15 @@ class ReadQuorum {
   ReadQuorum(Item item, uint32_t required, Candidates candidates, VersionVector at_least = {});
 
   // `is_silent`: the owner does not answer these days; a fallback is asked at once.
-  std::vector<Ask> Start(absl::FunctionRef<bool(NodeId)> is_silent);
+  Asks Start(absl::FunctionRef<bool(NodeId)> is_silent);
   // Asks one more: an owner that was not asked, or a fallback, or one that failed again. Who has
   // not answered so far is taken for silent.
-  std::vector<Ask> Hedge();
+  Asks Hedge();
   // Asks one owner more, if there is one that answers these days and was not asked. Nobody is taken
   // for silent yet.
-  std::vector<Ask> HedgeEarly();
+  Asks HedgeEarly();
   // What is missing for the quorum, beyond what is under way.
-  std::vector<Ask> NextAsks();
+  Asks NextAsks();
 
   void Answer(NodeId node, ReplicaAnswer answer);
   void Fail(NodeId node);
@@ -87,8 +90,9 @@ class ReadQuorum {
   Epoch stamp() const { return stamp_; }
 
   // Owners that have answered with less than merged(), and those that hold just that.
-  std::vector<NodeId> Lacking() const { return OwnersThatAre(/*level=*/false); }
-  std::vector<NodeId> Level() const { return OwnersThatAre(/*level=*/true); }
+  using Nodes = absl::InlinedVector<NodeId, 4>;
+  Nodes Lacking() const { return OwnersThatAre(/*level=*/false); }
+  Nodes Level() const { return OwnersThatAre(/*level=*/true); }
 
  private:
   enum class State : uint8_t { kUnasked, kAsked, kSilent, kDigest, kWhole, kFailed };
@@ -106,7 +110,7 @@ class ReadQuorum {
   };
 
   static Ask Send(Candidate* candidate, bool whole);
-  std::vector<NodeId> OwnersThatAre(bool level) const;
+  Nodes OwnersThatAre(bool level) const;
   bool Settled(const Candidate& candidate) const;
   // A digest that nothing here matches is worth nothing until its record is here too.
   bool IsUnmatched(const Candidate& candidate) const;
@@ -116,16 +120,16 @@ class ReadQuorum {
   void ForgetStale();
   bool ExpectsWhole() const;
   // The records of unmatched digests, as many as are needed.
-  void AskForWhole(std::vector<Ask>* asks);
-  void AskEverybody(std::vector<Ask>* asks);
+  void AskForWhole(Asks* asks);
+  void AskEverybody(Asks* asks);
   Candidate* NextUnasked();
   Candidate* NextUnasked(Role role, bool unhealthy);
   Candidate* Find(NodeId node);
 
   Item item_;
   uint32_t required_;
-  std::vector<Candidate> candidates_;
-  std::vector<uint64_t> whole_digests_;
+  absl::InlinedVector<Candidate, 3> candidates_;
+  absl::InlinedVector<uint64_t, 3> whole_digests_;
   Record merged_;
   uint64_t merged_digest_ = 0;  // 0: nothing.
   Epoch stamp_;

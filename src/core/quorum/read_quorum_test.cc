@@ -5,7 +5,8 @@
 namespace annulus {
 namespace {
 
-using Asks = std::vector<ReadQuorum::Ask>;
+using Asks = ReadQuorum::Asks;
+using Nodes = ReadQuorum::Nodes;
 
 const NodeId kA{1}, kB{2}, kC{3}, kF{4}, kG{5};
 const Item kItem{"default", "k", ""};
@@ -214,7 +215,7 @@ TEST(ReadQuorum, AFallbackStandsInForAnOwnerThatFailed) {
   quorum.Answer(kA, Whole(RecordWith({1})));
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
   EXPECT_EQ(quorum.merged(), RecordWith({1, 2}));
-  EXPECT_EQ(quorum.Lacking(), std::vector{kA});
+  EXPECT_EQ(quorum.Lacking(), Nodes{kA});
 }
 
 TEST(ReadQuorum, AFallbackDoesNotCountWhileAnOwnerMayAnswer) {
@@ -270,8 +271,8 @@ TEST(ReadQuorum, AnOwnerThatIsRebuildingIsMergedAndDoesNotCount) {
   quorum.Answer(kC, Nothing());
   EXPECT_EQ(quorum.verdict(), Verdict::kWon);
   EXPECT_EQ(quorum.merged(), RecordWith({1}));
-  EXPECT_EQ(quorum.Lacking(), (std::vector{kB, kC}));
-  EXPECT_EQ(quorum.Level(), std::vector{kA});
+  EXPECT_EQ(quorum.Lacking(), (Nodes{kB, kC}));
+  EXPECT_EQ(quorum.Level(), Nodes{kA});
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace annulus {
 
-WriteQuorum::WriteQuorum(uint32_t required, std::vector<NodeId> owners,
+WriteQuorum::WriteQuorum(uint32_t required, const std::vector<NodeId>& owners,
                          std::vector<NodeId> fallbacks, NodeId minter, NodeId minter_for)
     : required_(required), minter_(minter), fallbacks_(std::move(fallbacks)) {
   ANNULUS_CHECK(required >= 1);
@@ -19,8 +19,8 @@ WriteQuorum::WriteQuorum(uint32_t required, std::vector<NodeId> owners,
   }
 }
 
-std::vector<WriteQuorum::Send> WriteQuorum::Start(absl::FunctionRef<bool(NodeId)> is_silent) {
-  std::vector<Send> sends;
+WriteQuorum::Sends WriteQuorum::Start(absl::FunctionRef<bool(NodeId)> is_silent) {
+  Sends sends;
   for (Seat& seat : seats_) {
     const NodeId owner = seat.front().node;
     if (owner != minter_) sends.push_back({.node = owner});
@@ -33,8 +33,8 @@ std::vector<WriteQuorum::Send> WriteQuorum::Start(absl::FunctionRef<bool(NodeId)
   return sends;
 }
 
-std::vector<WriteQuorum::Send> WriteQuorum::Silence(absl::FunctionRef<bool(NodeId)> may_replace) {
-  std::vector<Send> sends;
+WriteQuorum::Sends WriteQuorum::Silence(absl::FunctionRef<bool(NodeId)> may_replace) {
+  Sends sends;
   for (Seat& seat : seats_) {
     if (next_fallback_ == fallbacks_.size()) break;
     if (seat.front().node == minter_ || HasAck(seat)) continue;
@@ -52,8 +52,8 @@ void WriteQuorum::Ack(NodeId node) {
   holder->state = State::kAcked;
 }
 
-std::vector<WriteQuorum::Send> WriteQuorum::Refuse(NodeId node) {
-  std::vector<Send> sends;
+WriteQuorum::Sends WriteQuorum::Refuse(NodeId node) {
+  Sends sends;
   Seat* seat = nullptr;
   Holder* holder = Find(node, &seat);
   if (holder == nullptr || holder->state != State::kAsked) return sends;
@@ -111,7 +111,7 @@ bool WriteQuorum::HasAck(const Seat& seat) {
                      [](const Holder& holder) { return holder.state == State::kAcked; });
 }
 
-void WriteQuorum::SitDown(Seat* seat, std::vector<Send>* sends) {
+void WriteQuorum::SitDown(Seat* seat, Sends* sends) {
   if (next_fallback_ == fallbacks_.size()) return;
   const NodeId fallback = fallbacks_[next_fallback_++];
   seat->push_back({.node = fallback});

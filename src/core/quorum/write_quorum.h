@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "base/strong_id.h"
 #include "core/error.h"
@@ -30,22 +31,25 @@ class WriteQuorum {
     bool operator==(const Send&) const = default;
   };
 
+  // Clusters keep three to five copies: up to so many need no allocation.
+  using Sends = absl::InlinedVector<Send, 4>;
+
   // The minter holds the write already: it is sent nothing. `minter_for` is the owner in whose
   // place it minted, 0 where it is an owner. REQUIRES: required >= 1; no fallback is an owner or
   // the minter.
-  WriteQuorum(uint32_t required, std::vector<NodeId> owners, std::vector<NodeId> fallbacks,
+  WriteQuorum(uint32_t required, const std::vector<NodeId>& owners, std::vector<NodeId> fallbacks,
               NodeId minter, NodeId minter_for);
 
   // To every owner, and at once to a fallback in the place of one that does not answer these days.
-  std::vector<Send> Start(absl::FunctionRef<bool(NodeId)> is_silent);
+  Sends Start(absl::FunctionRef<bool(NodeId)> is_silent);
   // Fallbacks for the seats where nobody has said yes, and whose last holder may be replaced.
-  std::vector<Send> Silence(absl::FunctionRef<bool(NodeId)> may_replace);
+  Sends Silence(absl::FunctionRef<bool(NodeId)> may_replace);
 
   // Each node counts once, whatever it says again; a yes after a no counts, since a node may be
   // asked again. Nodes that hold no seat are ignored.
   void Ack(NodeId node);
   // Returns whom to ask in its place.
-  std::vector<Send> Refuse(NodeId node);
+  Sends Refuse(NodeId node);
 
   // kLost: too few are left that could say yes, unless they say it after a no.
   Verdict verdict() const;
@@ -60,15 +64,15 @@ class WriteQuorum {
     State state = State::kAsked;
   };
   // The owner first, then who took the seat in its place.
-  using Seat = std::vector<Holder>;
+  using Seat = absl::InlinedVector<Holder, 2>;
 
   Holder* Find(NodeId node, Seat** seat = nullptr);
   static bool HasAck(const Seat& seat);
-  void SitDown(Seat* seat, std::vector<Send>* sends);
+  void SitDown(Seat* seat, Sends* sends);
 
   uint32_t required_;
   NodeId minter_;
-  std::vector<Seat> seats_;
+  absl::InlinedVector<Seat, 3> seats_;
   std::vector<NodeId> fallbacks_;
   size_t next_fallback_ = 0;
   uint32_t counted_twice_ = 0;  // A planted bug's.

@@ -5,7 +5,7 @@
 namespace annulus {
 namespace {
 
-using Sends = std::vector<WriteQuorum::Send>;
+using Sends = WriteQuorum::Sends;
 
 const NodeId kA{1}, kB{2}, kC{3}, kF{4}, kG{5}, kStranger{9};
 
