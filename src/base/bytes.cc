@@ -3,20 +3,14 @@
 namespace annulus {
 
 void PutBigEndian16(Bytes* out, uint16_t value) {
-  out->push_back(static_cast<char>(value >> 8));
-  out->push_back(static_cast<char>(value));
+  const char bytes[] = {static_cast<char>(value >> 8), static_cast<char>(value)};
+  out->append(bytes, sizeof bytes);
 }
 
 void PutBigEndian64(Bytes* out, uint64_t value) {
-  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
-}
-
-void PutVarint(Bytes* out, uint64_t value) {
-  while (value >= 0x80) {
-    out->push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out->push_back(static_cast<char>(value));
+  char bytes[8];
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(value >> (56 - 8 * i));
+  out->append(bytes, sizeof bytes);
 }
 
 void PutSized(Bytes* out, BytesView value) {
@@ -25,11 +19,10 @@ void PutSized(Bytes* out, BytesView value) {
 }
 
 void PutOrdered(Bytes* out, BytesView value) {
-  for (char c : value) {
-    out->push_back(c);
-    if (c == '\0') out->push_back('\xff');
+  for (size_t zero; (zero = value.find('\0')) != BytesView::npos; value.remove_prefix(zero + 1)) {
+    out->append(value.substr(0, zero)).append("\x00\xff", 2);
   }
-  out->append("\x00\x01", 2);
+  out->append(value).append("\x00\x01", 2);
 }
 
 bool ByteReader::BigEndian16(uint16_t* value) {
@@ -48,7 +41,7 @@ bool ByteReader::BigEndian64(uint64_t* value) {
   return true;
 }
 
-bool ByteReader::Varint(uint64_t* value) {
+bool ByteReader::LongVarint(uint64_t* value) {
   uint64_t result = 0;
   for (int shift = 0; shift < 64; shift += 7) {
     uint8_t byte;

@@ -28,7 +28,13 @@ inline void PutFixed64(Bytes* out, uint64_t value) {
 }
 void PutBigEndian16(Bytes* out, uint16_t value);
 void PutBigEndian64(Bytes* out, uint64_t value);
-void PutVarint(Bytes* out, uint64_t value);
+inline void PutVarint(Bytes* out, uint64_t value) {
+  char bytes[10];
+  size_t size = 0;
+  for (; value >= 0x80; value >>= 7) bytes[size++] = static_cast<char>(value | 0x80);
+  bytes[size++] = static_cast<char>(value);
+  out->append(bytes, size);
+}
 // The bytes that PutVarint appends: 1 to 10.
 constexpr size_t VarintSize(uint64_t value) {
   size_t size = 1;
@@ -56,7 +62,15 @@ class ByteReader {
   }
   bool BigEndian16(uint16_t* value);
   bool BigEndian64(uint64_t* value);
-  bool Varint(uint64_t* value);  // Refuses encodings that are longer than they need be.
+  // Refuses encodings that are longer than they need be.
+  bool Varint(uint64_t* value) {
+    if (ok_ && !rest_.empty() && static_cast<uint8_t>(rest_[0]) < 0x80) {  // Nearly always.
+      *value = static_cast<uint8_t>(rest_[0]);
+      rest_.remove_prefix(1);
+      return true;
+    }
+    return LongVarint(value);
+  }
   bool Sized(BytesView* value);
   bool Ordered(Bytes* value);
   bool Byte(uint8_t* value) {
@@ -77,6 +91,7 @@ class ByteReader {
   BytesView rest() const { return rest_; }
 
  private:
+  bool LongVarint(uint64_t* value);
   bool Fail() {
     ok_ = false;
     rest_ = {};

@@ -183,6 +183,10 @@ Shown Show(const Record& record, WallTime now, size_t bytes_max) {
 uint64_t DigestOf(const Item& item, const Record& record) {
   if (record.vector.empty()) return 0;
   Bytes bytes;
+  constexpr size_t kLengthBytes = 10;
+  constexpr size_t kDotBytes = 8 + kLengthBytes;
+  bytes.reserve(item.bucket.size() + item.key.size() + item.sort_key.size() + 3 * kLengthBytes +
+                record.vector.EncodedSize() + record.siblings.size() * kDotBytes);
   PutSized(&bytes, item.bucket);
   PutSized(&bytes, item.key);
   PutSized(&bytes, item.sort_key);

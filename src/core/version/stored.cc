@@ -77,24 +77,26 @@ absl::StatusOr<StoredRecord> DecodeStored(BytesView bytes) {
   if (!body.has_value()) {
     return absl::DataLossError("a stored record failed its checksum: it was cut or altered");
   }
-  const absl::Status malformed =
-      absl::DataLossError("a stored record is malformed, or of a newer format");
+  // Made only where it is needed: each put and get comes through here.
+  const auto malformed = [] {
+    return absl::DataLossError("a stored record is malformed, or of a newer format");
+  };
   ByteReader reader(*body);
   uint8_t format, bits;
   uint64_t epoch;
   if (!reader.Byte(&format) || format != kFormat || !reader.Varint(&epoch) || !reader.Byte(&bits) ||
       bits > (kNote | kMarked)) {
-    return malformed;
+    return malformed();
   }
   StoredRecord stored;
   stored.epoch = Epoch(epoch);
   stored.marked = (bits & kMarked) != 0;
   if ((bits & kNote) != 0) {
     uint64_t actor, incarnation;
-    if (!reader.Fixed64(&actor) || !reader.Fixed64(&incarnation)) return malformed;
+    if (!reader.Fixed64(&actor) || !reader.Fixed64(&incarnation)) return malformed();
     stored.note = MintNote{ActorId(actor), Incarnation(incarnation)};
   }
-  if (!TakeRecord(&reader, &stored.record) || !reader.done()) return malformed;
+  if (!TakeRecord(&reader, &stored.record) || !reader.done()) return malformed();
   return stored;
 }
 

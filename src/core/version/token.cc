@@ -1,7 +1,7 @@
 #include "core/version/token.h"
 
-#include <optional>
-#include <string_view>
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -10,29 +10,32 @@
 namespace annulus {
 namespace {
 
-// What a token is for, and for what. It is not in the token: whoever opens one says what it must be
-// for, and the tag agrees or does not. The first byte is the kind and format.
-Bytes ContextPurpose(const Item& item) {
-  Bytes purpose = "c1";
-  PutSized(&purpose, item.bucket);
-  PutSized(&purpose, item.key);
-  PutSized(&purpose, item.sort_key);
-  return purpose;
-}
-
-Bytes PositionPurpose(BytesView bucket, BytesView key) {
-  Bytes purpose = "p1";
-  PutSized(&purpose, bucket);
-  PutSized(&purpose, key);
-  return purpose;
-}
-
-Bytes Message(BytesView purpose, BytesView body) {
+// What a tag is over: varint(length of the purpose), the purpose (its kind and format, then what
+// the token is bound to), the body. The purpose is not in the token: whoever opens one says what it
+// must be for, and the tag agrees or does not. Made in one piece, since each put and get makes one.
+Bytes Message(BytesView kind, std::initializer_list<BytesView> bound_to, BytesView body) {
+  size_t purpose_bytes = kind.size();
+  for (BytesView name : bound_to) purpose_bytes += VarintSize(name.size()) + name.size();
   Bytes message;
-  message.reserve(purpose.size() + body.size() + 10);
-  PutSized(&message, purpose);
+  message.reserve(VarintSize(purpose_bytes) + purpose_bytes + body.size());
+  PutVarint(&message, purpose_bytes);
+  message.append(kind);
+  for (BytesView name : bound_to) PutSized(&message, name);
   message.append(body);
   return message;
+}
+
+Bytes ContextMessage(const Item& item, BytesView body) {
+  return Message("c1", {item.bucket, item.key, item.sort_key}, body);
+}
+
+Bytes PositionMessage(BytesView bucket, BytesView key, BytesView body) {
+  return Message("p1", {bucket, key}, body);
+}
+
+// The part of a token that is no tag; empty, which no token's is, where there is none.
+BytesView BodyOf(BytesView token) {
+  return token.substr(0, token.size() - std::min(token.size(), KeyedTag::kSize));
 }
 
 absl::Status BadContext() {
@@ -67,50 +70,45 @@ absl::StatusOr<TokenKeys> TokenKeys::Create(const std::vector<Bytes>& secrets) {
 Bytes TokenKeys::SealContext(const Item& item, const VersionVector& vector) const {
   if (vector.empty()) return Bytes();
   Bytes body;
+  body.reserve(vector.EncodedSize() + KeyedTag::kSize);
   vector.EncodeTo(&body);
-  return Seal(ContextPurpose(item), body);
+  const Bytes message = ContextMessage(item, body);
+  return Seal(message, std::move(body));
 }
 
 absl::StatusOr<VersionVector> TokenKeys::OpenContext(const Item& item, BytesView token) const {
   VersionVector vector;
   if (token.empty()) return vector;
-  absl::StatusOr<BytesView> body = Open(ContextPurpose(item), token);
-  if (!body.ok()) return BadContext();
-  ByteReader reader(*body);
+  const BytesView body = BodyOf(token);
+  if (!IsOurs(ContextMessage(item, body), token)) return BadContext();
+  ByteReader reader(body);
   if (!vector.DecodeFrom(&reader) || !reader.done()) return BadContext();
   return vector;
 }
 
 Bytes TokenKeys::SealPosition(BytesView bucket, BytesView key, BytesView position) const {
   if (position.empty()) return Bytes();
-  return Seal(PositionPurpose(bucket, key), position);
+  return Seal(PositionMessage(bucket, key, position), Bytes(position));
 }
 
 absl::StatusOr<Bytes> TokenKeys::OpenPosition(BytesView bucket, BytesView key,
                                               BytesView token) const {
   if (token.empty()) return Bytes();
-  absl::StatusOr<BytesView> body = Open(PositionPurpose(bucket, key), token);
-  if (!body.ok()) return BadPosition();
-  return Bytes(*body);
+  const BytesView body = BodyOf(token);
+  if (!IsOurs(PositionMessage(bucket, key, body), token)) return BadPosition();
+  return Bytes(body);
 }
 
-Bytes TokenKeys::Seal(BytesView purpose, BytesView body) const {
-  const auto tag = keys_.front().Of(Message(purpose, body));
-  Bytes token(body);
-  token.append(tag.data(), tag.size());
-  return token;
+Bytes TokenKeys::Seal(BytesView message, Bytes body) const {
+  const auto tag = keys_.front().Of(message);
+  body.append(tag.data(), tag.size());
+  return body;
 }
 
-absl::StatusOr<BytesView> TokenKeys::Open(BytesView purpose, BytesView token) const {
-  if (token.size() >= KeyedTag::kSize) {
-    const BytesView body = token.substr(0, token.size() - KeyedTag::kSize);
-    const BytesView tag = token.substr(body.size());
-    const Bytes message = Message(purpose, body);
-    for (const KeyedTag& key : keys_) {
-      if (key.Matches(message, tag)) return body;
-    }
-  }
-  return absl::InvalidArgumentError("no key made this token");
+bool TokenKeys::IsOurs(BytesView message, BytesView token) const {
+  const BytesView tag = token.substr(BodyOf(token).size());
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [&](const KeyedTag& key) { return key.Matches(message, tag); });
 }
 
 }  // namespace annulus

@@ -29,8 +29,10 @@ class TokenKeys {
   absl::StatusOr<Bytes> OpenPosition(BytesView bucket, BytesView key, BytesView token) const;
 
  private:
-  Bytes Seal(BytesView purpose, BytesView body) const;
-  absl::StatusOr<BytesView> Open(BytesView purpose, BytesView token) const;
+  // The body with its tag, which is over the message.
+  Bytes Seal(BytesView message, Bytes body) const;
+  // Whether one of our keys made the token's tag, over the message.
+  bool IsOurs(BytesView message, BytesView token) const;
 
   std::vector<KeyedTag> keys_;
 };
