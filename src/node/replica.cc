@@ -406,7 +406,16 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
   std::optional<Hint> known;  // As it is durable, from the second round on.
   while (!latch->waiting.empty()) {
     if (!known.has_value()) {
-      absl::StatusOr<Hint> held = co_await LoadHeld(latch);
+      absl::StatusOr<Hint> held = absl::UnavailableError("");
+      std::optional<absl::StatusOr<StoredRecord>> own;
+      if (!latch->IsHint()) own = LoadNow(latch->key);
+      if (!own.has_value()) {
+        held = co_await LoadHeld(latch);
+      } else if (own->ok()) {
+        held = Hint{.stored = **std::move(own)};
+      } else {
+        held = own->status();
+      }
       if (!held.ok()) {
         std::vector<std::unique_ptr<Change>> failed = std::exchange(latch->waiting, {});
         absl::Status dropped = held.status();
@@ -697,10 +706,6 @@ Task<absl::StatusOr<std::optional<Hint>>> Replica::LoadHint(Bytes hint_key) {
 Task<absl::StatusOr<Hint>> Replica::LoadHeld(std::shared_ptr<Latch> latch) {
   Bytes key = latch->key;
   if (!latch->IsHint()) {
-    if (std::optional<absl::StatusOr<StoredRecord>> own = LoadNow(key)) {
-      if (!own->ok()) co_return own->status();
-      co_return Hint{.stored = **std::move(own)};
-    }
     absl::StatusOr<std::optional<StoredRecord>> own = co_await Load(std::move(key));
     if (!own.ok()) co_return own.status();
     co_return Hint{.stored = std::move(*own).value_or(StoredRecord())};
