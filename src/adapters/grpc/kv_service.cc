@@ -34,7 +34,8 @@ constexpr size_t kGetBytesGuess = 512 << 10;
 
 Task<void> RunBatched(DoorContext* door, pb::Operation* operation, Instant deadline,
                       pb::OperationResult* result, int index, Mailbox<int>::Sender ended) {
-  co_await RunOperation(door, operation, deadline, result);
+  OperationAnswer answer = co_await RunOperation(door, operation, deadline);
+  Fill(std::move(answer), result);
   ended.Deliver(index);
 }
 

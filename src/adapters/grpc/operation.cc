@@ -3,83 +3,107 @@
 #include <utility>
 
 #include "adapters/grpc/kv_codec.h"
+#include "base/overloaded.h"
 
 namespace annulus {
 namespace {
 
 namespace pb = kv::v1;
 
-// Each takes the request of its kind apart, runs it, and fills its part of the result.
-Task<absl::Status> RunPut(Node* node, pb::PutRequest* request, Instant deadline,
-                          pb::OperationResult* result) {
-  absl::StatusOr<WriteRequest> write = TakePut(request);
-  if (!write.ok()) co_return write.status();
-  absl::StatusOr<WriteAnswer> answer = co_await node->Write(*std::move(write), deadline);
-  if (answer.ok()) FillPut(*std::move(answer), result->mutable_put());
-  co_return answer.status();
+// What an answer takes beside its strings: fields, tags and lengths.
+constexpr size_t kAnswerBytes = 96;
+constexpr size_t kSiblingBytes = 48;
+
+template <class Answer>
+std::variant<absl::Status, WriteAnswer, GetAnswer> ResultOf(absl::StatusOr<Answer> answer) {
+  if (!answer.ok()) return answer.status();
+  return *std::move(answer);
 }
 
-Task<absl::Status> RunDelete(Node* node, pb::DeleteRequest* request, Instant deadline,
-                             pb::OperationResult* result) {
-  absl::StatusOr<WriteRequest> write = TakeDelete(request);
-  if (!write.ok()) co_return write.status();
-  absl::StatusOr<WriteAnswer> answer = co_await node->Write(*std::move(write), deadline);
-  if (answer.ok()) FillDelete(*std::move(answer), result->mutable_delete_());
-  co_return answer.status();
-}
-
-Task<absl::Status> RunGet(Node* node, pb::GetRequest* request, Instant deadline,
-                          pb::OperationResult* result) {
-  absl::StatusOr<GetRequest> get = TakeGet(request);
-  if (!get.ok()) co_return get.status();
-  absl::StatusOr<GetAnswer> answer = co_await node->Get(*std::move(get), deadline);
-  if (answer.ok()) FillGet(*std::move(answer), result->mutable_get());
-  co_return answer.status();
-}
-
-Task<absl::Status> NothingToDo() {
-  co_return absl::InvalidArgumentError("an operation is none of put, get, delete");
-}
-
-struct Started {
-  PublicOp op;
-  Task<absl::Status> task;
-};
-
-Started Start(Node* node, pb::Operation* operation, Instant deadline, pb::OperationResult* result) {
-  switch (operation->operation_case()) {
-    case pb::Operation::kPut:
-      return {PublicOp::kPut, RunPut(node, operation->mutable_put(), deadline, result)};
-    case pb::Operation::kGet:
-      return {PublicOp::kGet, RunGet(node, operation->mutable_get(), deadline, result)};
-    case pb::Operation::kDelete:
-      return {PublicOp::kDelete, RunDelete(node, operation->mutable_delete_(), deadline, result)};
-    case pb::Operation::OPERATION_NOT_SET:
-      break;
+// The request is in `running` already: this frame stays small.
+template <class Answer>
+Task<OperationAnswer> Observed(DoorContext* door, PublicOp op,
+                               Task<absl::StatusOr<Answer>> running) {
+  const Instant arrived = door->loop->Now();
+  if (door->observer != nullptr) door->observer->OnStart(op);
+  absl::StatusOr<Answer> answer = co_await running;
+  if (door->observer != nullptr) {
+    door->observer->OnEnd(op, answer.status(), door->loop->Now() - arrived, {});
   }
-  return {PublicOp::kGet, NothingToDo()};
+  co_return OperationAnswer{op, ResultOf(std::move(answer))};
+}
+
+Task<absl::StatusOr<GetAnswer>> Refuse(absl::Status status) { co_return status; }
+
+Task<OperationAnswer> RunWrite(DoorContext* door, PublicOp op, absl::StatusOr<WriteRequest> write,
+                               Instant deadline) {
+  if (!write.ok()) return Observed(door, op, Refuse(write.status()));
+  return Observed(door, op, door->node->Write(*std::move(write), deadline));
 }
 
 }  // namespace
 
-Task<void> RunOperation(DoorContext* door, pb::Operation* operation, Instant deadline,
-                        pb::OperationResult* result) {
-  const Instant arrived = door->loop->Now();
-  Started started = Start(door->node, operation, deadline, result);
-  if (door->observer != nullptr) door->observer->OnStart(started.op);
-  const absl::Status status = co_await std::move(started.task);
-  if (!status.ok()) FillError(status, result->mutable_error());
-  if (door->observer != nullptr) {
-    door->observer->OnEnd(started.op, status, door->loop->Now() - arrived, {});
+PublicOp OpOf(const pb::Operation& operation) {
+  switch (operation.operation_case()) {
+    case pb::Operation::kPut:
+      return PublicOp::kPut;
+    case pb::Operation::kDelete:
+      return PublicOp::kDelete;
+    case pb::Operation::kGet:
+    case pb::Operation::OPERATION_NOT_SET:
+      break;
   }
+  return PublicOp::kGet;
 }
 
-void FillAbandoned(bool is_write, pb::OperationResult* result) {
-  FillError(NodeWentAway(is_write), result->mutable_error());
+Task<OperationAnswer> RunOperation(DoorContext* door, pb::Operation* operation, Instant deadline) {
+  switch (operation->operation_case()) {
+    case pb::Operation::kPut:
+      return RunWrite(door, PublicOp::kPut, TakePut(operation->mutable_put()), deadline);
+    case pb::Operation::kDelete:
+      return RunWrite(door, PublicOp::kDelete, TakeDelete(operation->mutable_delete_()), deadline);
+    case pb::Operation::kGet: {
+      absl::StatusOr<GetRequest> get = TakeGet(operation->mutable_get());
+      if (!get.ok()) return Observed(door, PublicOp::kGet, Refuse(get.status()));
+      return Observed(door, PublicOp::kGet, door->node->Get(*std::move(get), deadline));
+    }
+    case pb::Operation::OPERATION_NOT_SET:
+      break;
+  }
+  return Observed(door, PublicOp::kGet,
+                  Refuse(absl::InvalidArgumentError("an operation is none of put, get, delete")));
 }
 
-bool IsWrite(const pb::Operation& operation) {
-  return operation.has_put() || operation.has_delete_();
+size_t SizeOf(const OperationAnswer& answer) {
+  return kAnswerBytes +
+         std::visit(
+             Overloaded{
+                 [](const absl::Status& error) { return error.message().size() + kAnswerBytes; },
+                 [](const WriteAnswer& write) { return write.context.size(); },
+                 [](const GetAnswer& get) {
+                   size_t bytes = get.context.size();
+                   for (const ShownSibling& sibling : get.siblings) {
+                     bytes += kSiblingBytes + sibling.value.size();
+                   }
+                   return bytes;
+                 },
+             },
+             answer.result);
+}
+
+void Fill(OperationAnswer answer, pb::OperationResult* out) {
+  std::visit(Overloaded{
+                 [&](const absl::Status& error) { FillError(error, out->mutable_error()); },
+                 [&](WriteAnswer& write) {
+                   if (answer.op == PublicOp::kDelete) {
+                     FillDelete(std::move(write), out->mutable_delete_());
+                   } else {
+                     FillPut(std::move(write), out->mutable_put());
+                   }
+                 },
+                 [&](GetAnswer& get) { FillGet(std::move(get), out->mutable_get()); },
+             },
+             answer.result);
 }
 
 }  // namespace annulus

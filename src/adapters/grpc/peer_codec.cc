@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/overloaded.h"
 
 namespace annulus {
 namespace {
@@ -16,13 +17,6 @@ constexpr size_t kMessageOverheadBytes = 64;
 constexpr uint64_t kDurationMaxUs = 100ull * 365 * 24 * 3600 * 1'000'000;
 // Nobody waits longer for a ping.
 constexpr uint64_t kTimeoutMaxUs = 60ull * 1'000'000;
-
-template <class... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-template <class... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 absl::Status Malformed(const char* what) {
   return absl::InvalidArgumentError(absl::StrCat("malformed peer message: ", what));

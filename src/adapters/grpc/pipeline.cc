@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "adapters/grpc/kv_codec.h"
+#include "adapters/grpc/arena_message.h"
 #include "adapters/grpc/operation.h"
 #include "adapters/grpc/status_details.h"
 #include "base/check.h"
@@ -55,7 +55,8 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   friend class PipelineMethod::Held;
 
   struct Ended {
-    pb::PipelineResult wire;
+    uint64_t id = 0;
+    OperationAnswer answer;
     size_t bytes = 0;
   };
 
@@ -70,7 +71,7 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
 
   void Read() {
     reading_ = true;
-    in_.Clear();
+    in_.Renew();
     next_ = 0;
     rw_.Read(&unparsed_, on_read_.tag());
   }
@@ -81,10 +82,10 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
       read_ended_ = true;
       return FinishWhenDone();
     }
-    if (absl::Status parsed = Parse(&unparsed_, &in_); !parsed.ok()) {
+    if (absl::Status parsed = Parse(&unparsed_, &*in_); !parsed.ok()) {
       return Refuse(std::move(parsed));
     }
-    const size_t count = in_.operations_size();
+    const size_t count = in_->operations_size();
     const size_t count_max =
         door_->node == nullptr ? 1000 : door_->node->options().limits.batch_operations_max;
     if (count == 0 || count > count_max) {
@@ -104,8 +105,8 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   void StartMore() {
     if (reading_ || read_ended_ || starting_) return;
     starting_ = true;  // An operation may end before it has waited.
-    while (next_ < in_.operations_size()) {
-      const bool is_get = in_.operations(next_).operation().has_get();
+    while (next_ < in_->operations_size()) {
+      const bool is_get = in_->operations(next_).operation().has_get();
       if (open_ >= kOperationsMax || request_bytes_ >= kRequestBytesMax) break;
       const size_t expected = ended_bytes_ + (gets_ + (is_get ? 1 : 0)) * get_bytes_guess_;
       if (expected > kResultBytesMax) break;
@@ -114,30 +115,30 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
         return Refuse(NoNode());
       }
       ++open_;
-      pb::PipelineOperation operation;
-      operation.Swap(in_.mutable_operations(next_++));
-      const size_t bytes = operation.ByteSizeLong();
+      pb::PipelineOperation* operation = in_->mutable_operations(next_++);
+      const size_t bytes = operation->ByteSizeLong();
       request_bytes_ += bytes;
       if (is_get) ++gets_;
-      door_->node->Spawn(RunOne(weak_from_this(), door_, deadline_, std::move(operation), bytes));
+      door_->node->Spawn(RunOne(weak_from_this(), door_, deadline_, operation, bytes));
     }
     starting_ = false;
-    if (next_ == in_.operations_size()) Read();
+    if (next_ == in_->operations_size()) Read();
   }
 
+  // `operation` is taken apart before the flow first waits: it goes with the message that it is in.
   static Task<void> RunOne(std::weak_ptr<Stream> stream, DoorContext* door, Instant deadline,
-                           pb::PipelineOperation operation, size_t bytes);
+                           pb::PipelineOperation* operation, size_t bytes);
 
-  void OnEnded(bool is_get, size_t request_bytes, pb::PipelineResult* result) {
+  void OnEnded(uint64_t id, size_t request_bytes, OperationAnswer answer) {
     request_bytes_ -= request_bytes;
+    const bool is_get = answer.op == PublicOp::kGet;
     if (is_get) --gets_;
     if (broken_) {
       --open_;
       return;
     }
-    Ended& ended = ended_.emplace_back();
-    ended.wire.Swap(result);
-    ended.bytes = ended.wire.ByteSizeLong() + 8;
+    const size_t bytes = SizeOf(answer);
+    Ended& ended = ended_.emplace_back(Ended{id, std::move(answer), bytes});
     if (is_get) {
       LearnGetBytes(ended.bytes);
       if (ended_bytes_ > 0 && ended_bytes_ + ended.bytes > kResultBytesLimit) Drop(&ended);
@@ -154,12 +155,11 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   }
 
   static void Drop(Ended* ended) {
-    FillError(WithDetails(absl::ResourceExhaustedError(
-                              "too many answers of this stream wait for its client: read them, "
-                              "and get this item again"),
-                          {.reason = "PIPELINE_FULL", .retry_after = kRetryAfter}),
-              ended->wire.mutable_result()->mutable_error());
-    ended->bytes = ended->wire.ByteSizeLong() + 8;
+    ended->answer.result = WithDetails(
+        absl::ResourceExhaustedError("too many answers of this stream wait for its client: read "
+                                     "them, and get this item again"),
+        {.reason = "PIPELINE_FULL", .retry_after = kRetryAfter});
+    ended->bytes = SizeOf(ended->answer);
   }
 
   void ScheduleFlush() {
@@ -171,19 +171,21 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   void Flush() {
     flush_scheduled_ = false;
     if (writing_ || broken_ || ended_.empty()) return;
-    out_.Clear();
+    out_.Renew();
     size_t bytes = 0;
     while (!ended_.empty()) {
       Ended& ended = ended_.front();
       if (bytes > 0 && bytes + ended.bytes > kResponseBytesMax) break;
       bytes += ended.bytes;
-      out_.add_results()->Swap(&ended.wire);
+      pb::PipelineResult* result = out_->add_results();
+      result->set_id(ended.id);
+      Fill(std::move(ended.answer), result->mutable_result());
       ended_.pop_front();
       --open_;
     }
     ended_bytes_ -= bytes;
     writing_ = true;
-    rw_.Write(out_, on_written_.tag());
+    rw_.Write(*out_, on_written_.tag());
     StartMore();
   }
 
@@ -227,9 +229,9 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
   Instant deadline_;
   absl::Status status_;
   grpc::ByteBuffer unparsed_;
-  pb::PipelineRequest in_;
+  ArenaMessage<pb::PipelineRequest> in_;
   int next_ = 0;  // The first operation of in_ that has not been started.
-  pb::PipelineResponse out_;
+  ArenaMessage<pb::PipelineResponse> out_;
   std::deque<Ended> ended_;
   size_t ended_bytes_ = 0;
   size_t request_bytes_ = 0;  // Of operations that run.
@@ -256,37 +258,34 @@ class PipelineMethod::Held {
  public:
   Held(std::weak_ptr<Stream> stream, const pb::PipelineOperation& operation, size_t bytes)
       : stream_(std::move(stream)),
-        is_write_(IsWrite(operation.operation())),
-        is_get_(operation.operation().has_get()),
-        bytes_(bytes) {
-    result.set_id(operation.id());
-  }
+        id_(operation.id()),
+        op_(OpOf(operation.operation())),
+        bytes_(bytes) {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
-    const std::shared_ptr<Stream> stream = stream_.lock();
-    if (stream == nullptr) return;
-    if (!ended) FillAbandoned(is_write_, result.mutable_result());
-    stream->OnEnded(is_get_, bytes_, &result);
+    if (!stream_.expired()) Answer({op_, NodeWentAway(/*is_write=*/op_ != PublicOp::kGet)});
   }
 
-  pb::PipelineResult result;
-  bool ended = false;
+  // The first answer counts.
+  void Answer(OperationAnswer answer) {
+    const std::shared_ptr<Stream> stream = std::exchange(stream_, {}).lock();
+    if (stream != nullptr) stream->OnEnded(id_, bytes_, std::move(answer));
+  }
 
  private:
   std::weak_ptr<Stream> stream_;
-  const bool is_write_;
-  const bool is_get_;
+  const uint64_t id_;
+  const PublicOp op_;
   const size_t bytes_;  // Of the request.
 };
 
 Task<void> PipelineMethod::Stream::RunOne(std::weak_ptr<Stream> stream, DoorContext* door,
-                                          Instant deadline, pb::PipelineOperation operation,
+                                          Instant deadline, pb::PipelineOperation* operation,
                                           size_t bytes) {
-  Held held(std::move(stream), operation, bytes);
-  co_await RunOperation(door, operation.mutable_operation(), deadline,
-                        held.result.mutable_result());
-  held.ended = true;
+  Held held(std::move(stream), *operation, bytes);
+  OperationAnswer answer = co_await RunOperation(door, operation->mutable_operation(), deadline);
+  held.Answer(std::move(answer));
 }
 
 PipelineMethod::~PipelineMethod() { ANNULUS_CHECK(streams_.empty()); }
