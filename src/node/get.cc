@@ -417,7 +417,8 @@ Task<absl::StatusOr<std::optional<GetAnswer>>> RunOnce(NodeContext* node, const 
 
 }  // namespace
 
-Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline) {
+Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, const GetRequest& request,
+                                       Instant deadline) {
   // 1. Admit.
   Trace trace(request.explain, node->Now());
   absl::StatusOr<Admitted> admitted = Admit(*node, request);

@@ -8,7 +8,9 @@ namespace annulus {
 // others where one is silent or fails. Ends by its deadline: an answer (also "not found"), or
 // INVALID_ARGUMENT, UNAVAILABLE (R owners cannot be reached, or none covers at_least),
 // DEADLINE_EXCEEDED, DATA_LOSS.
-Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, GetRequest request, Instant deadline);
+// The request outlives the flow.
+Task<absl::StatusOr<GetAnswer>> RunGet(NodeContext* node, const GetRequest& request,
+                                       Instant deadline);
 
 // What this node holds of an item, with its stamp: its own copy, or where it owns none, what it
 // keeps for the owners.

@@ -104,8 +104,7 @@ class NodeImpl : public Node {
     if (IsClosed()) co_return Closed(Outcome::kNotApplied);
     AdmissionPlace place = Enter(Admission::Work::kWrite, BytesOf(request.item, request.value));
     if (!place.status().ok()) co_return Refused(place.status());
-    absl::StatusOr<WriteAnswer> answer =
-        co_await RunWrite(&context_, std::move(request), Bounded(deadline));
+    absl::StatusOr<WriteAnswer> answer = co_await RunWrite(&context_, &request, Bounded(deadline));
     if (answer.ok()) place.Served(context_.Now());
     co_return answer;
   }
@@ -115,8 +114,7 @@ class NodeImpl : public Node {
     if (IsClosed()) co_return Closed(Outcome::kNone);
     AdmissionPlace place = Enter(Admission::Work::kRead, context_.admission->ReadBytes());
     if (!place.status().ok()) co_return place.status();
-    absl::StatusOr<GetAnswer> answer =
-        co_await RunGet(&context_, std::move(request), Bounded(deadline));
+    absl::StatusOr<GetAnswer> answer = co_await RunGet(&context_, request, Bounded(deadline));
     if (answer.ok()) {
       context_.admission->LearnReadBytes(BytesOf(*answer));
       place.Served(context_.Now());

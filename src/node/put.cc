@@ -383,7 +383,8 @@ absl::StatusOr<RequestId> RequestIdOf(BytesView given, Random* random) {
 }
 
 // Refuses bad input before anything is written; everything it returns is NOT_APPLIED.
-absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest request) {
+absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest* taken) {
+  WriteRequest& request = *taken;
   if (node->layout == nullptr) {
     return WithDetails(absl::UnavailableError(node->not_ready_reason), {.reason = "NOT_READY"});
   }
@@ -563,11 +564,11 @@ Task<absl::StatusOr<ForwardReply>> Forward(NodeContext* node, const Admitted& ad
 
 }  // namespace
 
-Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest request,
+Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest* request,
                                            Instant deadline) {
   // 1. Admit.
   const Instant arrived = node->Now();
-  absl::StatusOr<Admitted> admitted = Admit(node, std::move(request));
+  absl::StatusOr<Admitted> admitted = Admit(node, request);
   if (!admitted.ok()) {
     ErrorDetails details = DetailsOf(admitted.status());
     details.outcome = Outcome::kNotApplied;

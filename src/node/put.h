@@ -6,8 +6,9 @@ namespace annulus {
 
 // A client's put or delete, from any node or coordinator. It ends by its deadline in one of three
 // ways and says which: an answer (APPLIED), or a status whose details (core/error.h) have the
-// outcome NOT_APPLIED or UNKNOWN and the acknowledgements.
-Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest request,
+// outcome NOT_APPLIED or UNKNOWN and the acknowledgements. `*request` is taken apart; it outlives
+// the flow.
+Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest* request,
                                            Instant deadline);
 
 // The same write at its minter, an owner (or a fallback, where no owner answered): mints,

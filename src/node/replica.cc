@@ -171,7 +171,7 @@ Task<absl::StatusOr<Replica::Minted>> Replica::ApplyMint(Place place, Mint mint,
   change->minted = [to = box.sender()](absl::StatusOr<Minted> minted) {
     to.Deliver(std::move(minted));
   };
-  Enqueue(place, std::move(change));
+  Enqueue(std::move(place), std::move(change));
   std::optional<absl::StatusOr<Minted>> minted = co_await box.Next(deadline);
   if (minted.has_value()) co_return *std::move(minted);
   co_return TooLate();  // And Apply drops it, since its deadline has passed.
@@ -193,7 +193,7 @@ void Replica::Merge(Place place, Merging merging, DurableDone done) {
   change->what = Change::Merge{*std::move(record), merging.stamp, merging.counted};
   change->deadline = merging.deadline;
   change->durable = std::move(done);
-  Enqueue(place, std::move(change));
+  Enqueue(std::move(place), std::move(change));
 }
 
 Task<absl::Status> Replica::Point(Place place) {
@@ -339,7 +339,7 @@ void Replica::NoteDamage(ColumnFamily family, const Bytes& key) { on_damage_(fam
 Task<absl::Status> Replica::Run(Place place, std::unique_ptr<Change> change) {
   absl::Status status = co_await Await<absl::Status>([&](auto done) {
     change->durable = std::move(done);
-    Enqueue(place, std::move(change));
+    Enqueue(std::move(place), std::move(change));
   });
   co_return status;
 }
@@ -383,23 +383,25 @@ absl::Status Replica::AdmitHint(const Place& place, size_t bytes) const {
                    ToHex(place.hint_for)));
 }
 
-void Replica::Enqueue(const Place& place, std::unique_ptr<Change> change) {
+void Replica::Enqueue(Place place, std::unique_ptr<Change> change) {
   const bool own = place.hint_for == NodeId();
   const ColumnFamily family = own ? ColumnFamily::kData : ColumnFamily::kHint;
   Bytes key = DataKey(place.item, options_.partitions);
   const PartitionId partition = LeafOf(key).partition;
   if (!own) key = HintKey(place.hint_for, key);
-  auto [slot, is_new] = latches_.try_emplace(std::make_pair(family, key));
-  if (is_new) {
-    slot->second = std::make_shared<Latch>();
-    slot->second->place = place;
-    slot->second->family = family;
-    slot->second->partition = partition;
-    slot->second->key = std::move(key);
+  const auto held = latches_.find(std::make_pair(family, BytesView(key)));
+  if (held != latches_.end()) {
+    held->second->waiting.push_back(std::move(change));
+    return;
   }
-  std::shared_ptr<Latch> latch = slot->second;
+  auto latch = std::make_shared<Latch>();
+  latch->place = std::move(place);
+  latch->family = family;
+  latch->partition = partition;
+  latch->key = std::move(key);
   latch->waiting.push_back(std::move(change));
-  if (is_new) drains_.Spawn(Drain(std::move(latch)));
+  latches_.emplace(std::make_pair(family, BytesView(latch->key)), latch);
+  drains_.Spawn(Drain(std::move(latch)));
 }
 
 Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
@@ -460,7 +462,7 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
     }
     for (auto& change : batch) change->durable(committed);
   }
-  latches_.erase(std::make_pair(latch->family, latch->key));
+  latches_.erase(std::make_pair(latch->family, BytesView(latch->key)));
 }
 
 Task<absl::Status> Replica::CommitOwn(std::shared_ptr<Latch> latch, const StoredRecord* stored,
@@ -470,6 +472,7 @@ Task<absl::Status> Replica::CommitOwn(std::shared_ptr<Latch> latch, const Stored
   const bool gone = *stored == StoredRecord{.epoch = stored->epoch};
   std::optional<Bytes> value;
   if (!gone) value = Encode(*stored);
+  writes.reserve(2);  // The record and its leaf; the others are rare.
   writes.push_back({latch->family, latch->key, std::move(value)});
   if (before.dies_at != after.dies_at) {
     std::optional<Bytes> entry;

@@ -147,7 +147,7 @@ class Replica {
 
   // RESOURCE_EXHAUSTED where a hint of about so many bytes more is too much.
   absl::Status AdmitHint(const Place& place, size_t bytes) const;
-  void Enqueue(const Place& place, std::unique_ptr<Change> change);
+  void Enqueue(Place place, std::unique_ptr<Change> change);
   // Applies what waits for this latch, batch after batch, until nothing does.
   Task<void> Drain(std::shared_ptr<Latch> latch);
   // Waits for the change's turn under its latch, and until it is durable.
@@ -181,8 +181,8 @@ class Replica {
   // Written in mint notes. Drawn anew when a commit fails: what it minted may have been sent, and
   // must not be minted again from the record that is still on disk.
   Incarnation minting_;
-  // By column family and key; never iterated.
-  absl::flat_hash_map<std::pair<ColumnFamily, Bytes>, std::shared_ptr<Latch>> latches_;
+  // By column family and key, which is the latch's own; never iterated.
+  absl::flat_hash_map<std::pair<ColumnFamily, BytesView>, std::shared_ptr<Latch>> latches_;
   HintLedger hints_;
   bool hints_counted_ = false;
   TaskGroup drains_;
