@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace annulus {
 namespace {
 
@@ -38,6 +40,7 @@ Signals::~Signals() {
 }
 
 void Signals::Run(std::function<void()> on_first) {
+  NameThisThread("annulus signals");
   const sigset_t set = Awaited();
   for (int count = 0;; ++count) {
     int number = 0;

@@ -14,6 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/thread_name.h"
 
 namespace annulus {
 namespace {
@@ -78,7 +79,10 @@ class HttpServer::Impl {
 
   void Run() {
     Accept();
-    thread_ = std::thread([this] { context_.run(); });
+    thread_ = std::thread([this] {
+      NameThisThread("annulus http");
+      context_.run();
+    });
   }
 
   int port() const { return acceptor_.local_endpoint().port(); }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/rocksdb/guarded_disk.h"
 #include "adapters/rocksdb/rocks_status.h"
+#include "base/thread_name.h"
 #include "rocksdb/db.h"
 #include "rocksdb/options.h"
 #include "rocksdb/write_batch.h"
@@ -74,6 +75,7 @@ void CommitThread::HandOver(CommitGroup* commits) {
 }
 
 void CommitThread::Run() {
+  NameThisThread("annulus commit");
   CommitGroup taken;
   rocksdb::WriteBatch merged;
   while (true) {

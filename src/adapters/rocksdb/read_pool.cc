@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace annulus {
 
 ReadPool::ReadPool(int threads) {
@@ -26,6 +28,7 @@ void ReadPool::Run(Work work) {
 }
 
 void ReadPool::Serve() {
+  NameThisThread("annulus read");
   while (true) {
     Work work;
     {
