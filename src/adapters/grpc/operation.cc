@@ -13,6 +13,14 @@ namespace pb = kv::v1;
 // What an answer takes beside its strings: fields, tags and lengths.
 constexpr size_t kAnswerBytes = 96;
 constexpr size_t kSiblingBytes = 48;
+constexpr size_t kHopBytes = 48;
+
+size_t SizeOf(const std::optional<Explanation>& explanation) {
+  if (!explanation.has_value()) return 0;
+  size_t bytes = kAnswerBytes + explanation->coordinator.size();
+  for (const Hop& hop : explanation->hops) bytes += kHopBytes + hop.name.size() + hop.answer.size();
+  return bytes;
+}
 
 template <class Answer>
 std::variant<absl::Status, WriteAnswer, GetAnswer> ResultOf(absl::StatusOr<Answer> answer) {
@@ -79,9 +87,11 @@ size_t SizeOf(const OperationAnswer& answer) {
          std::visit(
              Overloaded{
                  [](const absl::Status& error) { return error.message().size() + kAnswerBytes; },
-                 [](const WriteAnswer& write) { return write.context.size(); },
+                 [](const WriteAnswer& write) {
+                   return write.context.size() + SizeOf(write.explanation);
+                 },
                  [](const GetAnswer& get) {
-                   size_t bytes = get.context.size();
+                   size_t bytes = get.context.size() + SizeOf(get.explanation);
                    for (const ShownSibling& sibling : get.siblings) {
                      bytes += kSiblingBytes + sibling.value.size();
                    }

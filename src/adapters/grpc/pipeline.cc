@@ -106,7 +106,8 @@ class PipelineMethod::Stream : public std::enable_shared_from_this<Stream> {
     if (reading_ || read_ended_ || starting_) return;
     starting_ = true;  // An operation may end before it has waited.
     while (next_ < in_->operations_size()) {
-      const bool is_get = in_->operations(next_).operation().has_get();
+      // As OnEnded counts it: one of no kind is taken for a get.
+      const bool is_get = OpOf(in_->operations(next_).operation()) == PublicOp::kGet;
       if (open_ >= kOperationsMax || request_bytes_ >= kRequestBytesMax) break;
       const size_t expected = ended_bytes_ + (gets_ + (is_get ? 1 : 0)) * get_bytes_guess_;
       if (expected > kResultBytesMax) break;

@@ -560,6 +560,37 @@ TEST_F(Door, PipelineRefusesAnEmptyMessage) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
 }
 
+// So is what only a newer client knows. It counted as a get when it ended, but not when it began.
+TEST_F(Door, PipelineGoesOnBehindOperationsOfNoKind) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  auto stream = stub_->Pipeline(&context);
+  pb::PipelineRequest request;
+  constexpr int kNone = 3;
+  for (int i = 0; i < kNone; ++i) request.add_operations()->set_id(i);
+  for (int i = 0; i < 2; ++i) {
+    pb::PipelineOperation* operation = request.add_operations();
+    operation->set_id(kNone + i);
+    *operation->mutable_operation()->mutable_put() = PutOf("k", "v");
+  }
+  ASSERT_TRUE(stream->Write(request));
+  stream->WritesDone();
+  int refused = 0;
+  int puts = 0;
+  pb::PipelineResponse response;
+  while (stream->Read(&response)) {
+    for (const pb::PipelineResult& result : response.results()) {
+      const bool is_none = result.id() < kNone;
+      EXPECT_EQ(result.result().has_put(), !is_none);
+      EXPECT_EQ(result.result().error().code(), is_none ? grpc::INVALID_ARGUMENT : grpc::OK);
+      ++(is_none ? refused : puts);
+    }
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(refused, kNone);
+  EXPECT_EQ(puts, 2);
+}
+
 // A stock client written in C++ sends such a string, and only logs it.
 TEST_F(Door, RefusesWhatIsNoValidProtobuf) {
   const std::string no_utf8 = "\xff\xfe";
