@@ -408,19 +408,11 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
   std::optional<Hint> known;  // As it is durable, from the second round on.
   while (!latch->waiting.empty()) {
     if (!known.has_value()) {
-      absl::StatusOr<Hint> held = absl::UnavailableError("");
-      std::optional<absl::StatusOr<StoredRecord>> own;
-      if (!latch->IsHint()) own = LoadNow(latch->key);
-      if (!own.has_value()) {
-        held = co_await LoadHeld(latch);
-      } else if (own->ok()) {
-        held = Hint{.stored = **std::move(own)};
-      } else {
-        held = own->status();
-      }
-      if (!held.ok()) {
+      std::optional<absl::StatusOr<Hint>> held = HeldNow(*latch);
+      if (!held.has_value()) held = co_await LoadHeld(latch);
+      if (!held->ok()) {
         std::vector<std::unique_ptr<Change>> failed = std::exchange(latch->waiting, {});
-        absl::Status dropped = held.status();
+        absl::Status dropped = held->status();
         const bool drops = std::any_of(failed.begin(), failed.end(),
                                        [](const auto& change) { return change->IsDrop(); });
         if (drops && absl::IsDataLoss(dropped)) dropped = co_await CommitDrop(latch);
@@ -428,14 +420,14 @@ Task<void> Replica::Drain(std::shared_ptr<Latch> latch) {
           if (change->IsDrop()) {
             change->durable(dropped);
           } else if (change->IsMint()) {
-            change->minted(WithDetails(held.status(), {.outcome = Outcome::kNotApplied}));
+            change->minted(WithDetails(held->status(), {.outcome = Outcome::kNotApplied}));
           } else {
-            change->durable(held.status());
+            change->durable(held->status());
           }
         }
         continue;
       }
-      known = *std::move(held);
+      known = **std::move(held);
     }
 
     std::vector<std::unique_ptr<Change>> batch = std::exchange(latch->waiting, {});
@@ -704,6 +696,14 @@ Task<absl::StatusOr<std::optional<Hint>>> Replica::LoadHint(Bytes hint_key) {
     co_return hint.status();
   }
   co_return std::optional<Hint>(*std::move(hint));
+}
+
+std::optional<absl::StatusOr<Hint>> Replica::HeldNow(const Latch& latch) {
+  if (latch.IsHint()) return std::nullopt;
+  std::optional<absl::StatusOr<StoredRecord>> own = LoadNow(latch.key);
+  if (!own.has_value()) return std::nullopt;
+  if (!own->ok()) return own->status();
+  return Hint{.stored = **std::move(own)};
 }
 
 Task<absl::StatusOr<Hint>> Replica::LoadHeld(std::shared_ptr<Latch> latch) {

@@ -159,7 +159,9 @@ class Replica {
   Task<absl::StatusOr<std::optional<Hint>>> LoadHint(Bytes hint_key);
   // What lies at the latch's place; empty where nothing does.
   Task<absl::StatusOr<Hint>> LoadHeld(std::shared_ptr<Latch> latch);
-  // The same of own copies that memory has.
+  // The same where memory has it, without a flow.
+  std::optional<absl::StatusOr<Hint>> HeldNow(const Latch& latch);
+  // An own copy that memory has.
   std::optional<absl::StatusOr<StoredRecord>> LoadNow(const Bytes& data_key);
   // Tells of it where it is damaged.
   absl::StatusOr<StoredRecord> DecodeOwn(const Bytes& data_key, const Bytes& bytes);
