@@ -1,5 +1,6 @@
+#include <pthread.h>
+
 #include "absl/synchronization/mutex.h"
-#include "base/thread_name.h"
 #include "bin/serve.h"
 #include "cli/cli.h"
 
@@ -9,7 +10,8 @@ extern "C" const char* malloc_conf;
 const char* malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
 
 int main(int argc, char** argv) {
-  annulus::NameThisThread("annulus");  // Nodes of `annulus dev` are started as /proc/self/exe.
+  // Names for top, ps and perf; nodes of `annulus dev` are started as /proc/self/exe.
+  pthread_setname_np(pthread_self(), "annulus");
   // gRPC's mutexes are Abseil's, and Debian's build of those looks for deadlocks at every lock.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return annulus::cli::Main(argc, argv, annulus::Serve);

@@ -7,8 +7,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/thread_name.h"
-
 namespace annulus {
 namespace {
 
@@ -40,7 +38,7 @@ Signals::~Signals() {
 }
 
 void Signals::Run(std::function<void()> on_first) {
-  NameThisThread("annulus signals");
+  pthread_setname_np(pthread_self(), "annulus signals");
   const sigset_t set = Awaited();
   for (int count = 0;; ++count) {
     int number = 0;

@@ -1,5 +1,7 @@
 #include "adapters/http/http_server.h"
 
+#include <pthread.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -14,7 +16,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "base/thread_name.h"
 
 namespace annulus {
 namespace {
@@ -80,7 +81,7 @@ class HttpServer::Impl {
   void Run() {
     Accept();
     thread_ = std::thread([this] {
-      NameThisThread("annulus http");
+      pthread_setname_np(pthread_self(), "annulus http");
       context_.run();
     });
   }

@@ -1,11 +1,12 @@
 #include "adapters/rocksdb/commit_thread.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "adapters/rocksdb/guarded_disk.h"
 #include "adapters/rocksdb/rocks_status.h"
-#include "base/thread_name.h"
 #include "rocksdb/db.h"
 #include "rocksdb/options.h"
 #include "rocksdb/write_batch.h"
@@ -75,7 +76,7 @@ void CommitThread::HandOver(CommitGroup* commits) {
 }
 
 void CommitThread::Run() {
-  NameThisThread("annulus commit");
+  pthread_setname_np(pthread_self(), "annulus commit");
   CommitGroup taken;
   rocksdb::WriteBatch merged;
   while (true) {

@@ -1,8 +1,8 @@
 #include "adapters/rocksdb/read_pool.h"
 
-#include <utility>
+#include <pthread.h>
 
-#include "base/thread_name.h"
+#include <utility>
 
 namespace annulus {
 
@@ -28,7 +28,7 @@ void ReadPool::Run(Work work) {
 }
 
 void ReadPool::Serve() {
-  NameThisThread("annulus read");
+  pthread_setname_np(pthread_self(), "annulus read");
   while (true) {
     Work work;
     {
