@@ -15,6 +15,7 @@ namespace pb = admin::v1;
 // In the order of the proto.
 enum Method { kStatus, kLayout, kLocate, kSetFaults, kGetFaults, kRepair };
 
+// Calls that wait for clients, by method; each that comes is replaced by the next.
 constexpr int kPosted = 1;
 
 template <class Message>

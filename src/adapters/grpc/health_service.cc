@@ -16,8 +16,6 @@ namespace {
 
 namespace pb = grpc::health::v1;
 
-constexpr int kPosted = 1;
-
 }  // namespace
 
 class HealthService::CheckCall {
@@ -149,10 +147,8 @@ HealthService::~HealthService() {
 }
 
 void HealthService::Accept() {
-  for (int i = 0; i < kPosted; ++i) {
-    new CheckCall(this);
-    new WatchStream(this);
-  }
+  new CheckCall(this);
+  new WatchStream(this);
 }
 
 void HealthService::SetServing(bool serving) {

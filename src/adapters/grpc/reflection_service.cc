@@ -18,8 +18,6 @@ namespace {
 
 namespace pb = google::protobuf;
 
-constexpr int kPosted = 1;
-
 // The file and all it imports, each once, imports behind their importers.
 template <class FileResponse>
 void AddFile(const pb::FileDescriptor* file, absl::flat_hash_set<const pb::FileDescriptor*>* seen,
@@ -112,9 +110,7 @@ class ReflectionService::Impl {
   ~Impl() { ANNULUS_CHECK(streams_.empty()); }
 
   grpc::Service* service() { return &service_; }
-  void Accept() {
-    for (int i = 0; i < kPosted; ++i) new Stream(this);
-  }
+  void Accept() { new Stream(this); }
 
  private:
   // Reads one request, answers it, and reads the next.
