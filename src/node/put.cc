@@ -383,8 +383,7 @@ absl::StatusOr<RequestId> RequestIdOf(BytesView given, Random* random) {
 }
 
 // Refuses bad input before anything is written; everything it returns is NOT_APPLIED.
-absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest* taken) {
-  WriteRequest& request = *taken;
+absl::StatusOr<Admitted> Admit(NodeContext* node, WriteRequest&& request) {
   if (node->layout == nullptr) {
     return WithDetails(absl::UnavailableError(node->not_ready_reason), {.reason = "NOT_READY"});
   }
@@ -568,7 +567,7 @@ Task<absl::StatusOr<WriteAnswer>> RunWrite(NodeContext* node, WriteRequest* requ
                                            Instant deadline) {
   // 1. Admit.
   const Instant arrived = node->Now();
-  absl::StatusOr<Admitted> admitted = Admit(node, request);
+  absl::StatusOr<Admitted> admitted = Admit(node, std::move(*request));
   if (!admitted.ok()) {
     ErrorDetails details = DetailsOf(admitted.status());
     details.outcome = Outcome::kNotApplied;
