@@ -5,10 +5,15 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/async_unary_call.h>
+#include <signal.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "adapters/loop/cq_loop.h"
@@ -37,6 +42,29 @@ void Fill(pb::GetResponse* response) {
   response->set_context(std::string(kContextBytes, 'c'));
 }
 
+// SIGTERM, on a thread of its own. Made before gRPC's first thread, which would take the signal.
+class Termination {
+ public:
+  Termination() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  void Then(std::function<void()> stop) {
+    thread_ = std::jthread([this, stop = std::move(stop)] {
+      int signal = 0;
+      sigwait(&signals_, &signal);
+      stop();
+    });
+  }
+
+ private:
+  sigset_t signals_;
+  std::jthread thread_;
+};
+
+std::atomic<bool> stopping = false;
+
 // One posted unary call; it posts itself again.
 template <class Request, class Response>
 class UnaryEcho final : public CqTag {
@@ -61,6 +89,7 @@ class UnaryEcho final : public CqTag {
 
  private:
   void PostOne() {
+    if (stopping) return;
     answering_ = false;
     writer_.reset();
     context_.emplace();
@@ -89,7 +118,7 @@ class StreamEcho final : public CqTag {
   void Proceed(bool ok) override {
     switch (state_) {
       case State::kPosted:
-        if (!ok) return;
+        if (!ok || stopping) return;
         new StreamEcho(service_, queue_);
         return Read();
       case State::kReading:
@@ -166,6 +195,7 @@ std::unique_ptr<grpc::Server> Start(grpc::ServerBuilder* builder, const std::str
 }  // namespace
 
 int ServeOnQueue(const std::string& address) {
+  Termination termination;
   pb::KVStore::AsyncService service;
   grpc::ServerBuilder builder;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
@@ -182,6 +212,11 @@ int ServeOnQueue(const std::string& address) {
         std::make_unique<GetEcho>(&service, queue.get(), &pb::KVStore::AsyncService::RequestGet));
   }
   new StreamEcho(&service, queue.get());
+  termination.Then([&] {
+    stopping = true;
+    server->Shutdown(std::chrono::system_clock::now());
+    queue->Shutdown();
+  });
   void* tag = nullptr;
   bool ok = false;
   while (queue->Next(&tag, &ok)) static_cast<CqTag*>(tag)->Proceed(ok);
@@ -189,10 +224,12 @@ int ServeOnQueue(const std::string& address) {
 }
 
 int ServeWithCallbacks(const std::string& address) {
+  Termination termination;
   CallbackEcho service;
   grpc::ServerBuilder builder;
   const std::unique_ptr<grpc::Server> server = Start(&builder, address, &service);
   if (server == nullptr) return 1;
+  termination.Then([&] { server->Shutdown(std::chrono::system_clock::now()); });
   server->Wait();
   return 0;
 }

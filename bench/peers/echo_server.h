@@ -5,7 +5,7 @@
 namespace annulus::peers {
 
 // Servers of KVStore that store nothing: an answer has what an answer of Annulus would have, at the
-// size that it would have. They are what gRPC itself costs. Each runs until the process is killed.
+// size that it would have. They are what gRPC itself costs. Each runs until SIGTERM.
 
 // Put, Get, and Pipeline, on one thread that serves a completion queue.
 int ServeOnQueue(const std::string& address);

@@ -86,7 +86,7 @@ int Main(int argc, char** argv) {
   int code = 0;
 
   std::string kind = "queue", address;
-  CLI::App* echo = app.add_subcommand("echo", "serve an echo until killed");
+  CLI::App* echo = app.add_subcommand("echo", "serve an echo until SIGTERM");
   echo->add_option("--kind", kind)->check(CLI::IsMember({"queue", "callbacks"}));
   echo->add_option("--address", address)->required();
   echo->callback(

@@ -14,8 +14,8 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ANNULUS = ROOT / "build/release/annulus"
-PEERS = ROOT / "build/release/bench/peers/annulus_peers"
+ANNULUS = ROOT / "build/release/tuned/annulus"
+PEERS = ROOT / "build/release/tuned/annulus_peers"
 START_SECONDS = 60
 # Of an operation that is refused, within its timeout.
 RETRIES = 50
@@ -133,10 +133,10 @@ def run_json(*words, timeout=3600):
 
 
 def bench(endpoints, mode, clients, reads, seconds, *, rate=0, group=1, keys=KEYS, fill=False, warm_up=1,
-          value_bytes=VALUE_BYTES, more=()):
+          value_bytes=VALUE_BYTES, more=(), binary=ANNULUS):
     # A node that a slow hour leaves behind refuses a part of 341 writes under way (ADR 12): they are made again
     # after the time that it names, which their latency contains, and only those that it has taken count.
-    return run_json(ANNULUS, "bench", "--endpoints", ",".join(endpoints), "--mode", mode, "--clients", clients,
+    return run_json(binary, "bench", "--endpoints", ",".join(endpoints), "--mode", mode, "--clients", clients,
                     "--retries", RETRIES,
                     "--group", group, "--reads", reads, "--keys", keys, "--value-bytes", value_bytes, "--duration",
                     f"{round(seconds * 1000)}ms", "--warm-up", f"{round(warm_up * 1000)}ms", "-o", "json",
@@ -148,10 +148,10 @@ def bench(endpoints, mode, clients, reads, seconds, *, rate=0, group=1, keys=KEY
 class Echo(Processes):
     """gRPC alone."""
 
-    def __init__(self, folder, kind):
+    def __init__(self, folder, kind, binary=PEERS):
         super().__init__(folder)
         self.port = free_ports(1)
-        self.start(PEERS, "echo", "--kind", kind, "--address", f"127.0.0.1:{self.port}")
+        self.start(binary, "echo", "--kind", kind, "--address", f"127.0.0.1:{self.port}")
         self.wait_for(lambda: accepts(self.port), f"the echo server ({kind})")
 
     def bench(self, *arguments, **options):
@@ -161,13 +161,13 @@ class Echo(Processes):
 class Annulus(Processes):
     """`annulus dev`: real node processes, each write synced before it is acknowledged."""
 
-    def __init__(self, folder, nodes, replicas):
+    def __init__(self, folder, nodes, replicas, binary=ANNULUS):
         super().__init__(folder)
         self.port = free_ports(50 + 10 * nodes)
         self.http = self.port + 50
         self.endpoints = [f"127.0.0.1:{self.port + 10 * i}" for i in range(nodes)]
         began = time.monotonic()
-        self.start(ANNULUS, "dev", "--nodes", nodes, "--replicas", replicas, "--data", self.folder / "data", "--port",
+        self.start(binary, "dev", "--nodes", nodes, "--replicas", replicas, "--data", self.folder / "data", "--port",
                    self.port, "--http-port", self.http, "--log-level", "warn")
         self.wait_for(self._ready, f"Annulus with {nodes} nodes")
         self.start_seconds = time.monotonic() - began
