@@ -1,5 +1,6 @@
 #include "echo_server.h"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -7,7 +8,6 @@
 #include <grpcpp/support/async_unary_call.h>
 #include <signal.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -63,8 +63,6 @@ class Termination {
   std::jthread thread_;
 };
 
-std::atomic<bool> stopping = false;
-
 // One posted unary call; it posts itself again.
 template <class Request, class Response>
 class UnaryEcho final : public CqTag {
@@ -89,7 +87,6 @@ class UnaryEcho final : public CqTag {
 
  private:
   void PostOne() {
-    if (stopping) return;
     answering_ = false;
     writer_.reset();
     context_.emplace();
@@ -118,7 +115,7 @@ class StreamEcho final : public CqTag {
   void Proceed(bool ok) override {
     switch (state_) {
       case State::kPosted:
-        if (!ok || stopping) return;
+        if (!ok) return;
         new StreamEcho(service_, queue_);
         return Read();
       case State::kReading:
@@ -212,14 +209,17 @@ int ServeOnQueue(const std::string& address) {
         std::make_unique<GetEcho>(&service, queue.get(), &pb::KVStore::AsyncService::RequestGet));
   }
   new StreamEcho(&service, queue.get());
+  grpc::Alarm stopped;
   termination.Then([&] {
-    stopping = true;
     server->Shutdown(std::chrono::system_clock::now());
-    queue->Shutdown();
+    stopped.Set(queue.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), nullptr);
   });
   void* tag = nullptr;
   bool ok = false;
-  while (queue->Next(&tag, &ok)) static_cast<CqTag*>(tag)->Proceed(ok);
+  while (queue->Next(&tag, &ok) && tag != nullptr) static_cast<CqTag*>(tag)->Proceed(ok);
+  // By the thread that begins operations, so that none is begun on a queue that is shut down.
+  queue->Shutdown();
+  while (queue->Next(&tag, &ok)) continue;
   return 0;
 }
 

@@ -1,18 +1,19 @@
-"""Moves the code of a program into the order in which a load uses it: `cmake --build build/release --target tuned`.
+"""Moves the code of a program into the order in which a load uses it: `./x build release tuned_annulus`.
 
 A put runs through so many functions of gRPC, RocksDB and our own that most of their code is not in the processor's
 first cache when its turn comes (docs/adr/0018). So the program runs a load once while it counts where it goes, and
-LLVM's BOLT puts what is hot side by side and moves what is not out of the way. What the program does stays as it
-is. The output has names of functions for profiles and stack traces, and lines only in the program it was made of.
+LLVM's BOLT puts what is hot side by side and moves what is not out of the way. What it does stays as it is. The
+output keeps the names of functions and loses the lines; do not strip it, which breaks programs that BOLT has written.
 """
 
 import argparse
-import contextlib
 import glob
 import os
 import pathlib
+import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,14 +23,14 @@ sys.path.insert(0, str(ROOT / "bench/peers"))
 
 from systems import Annulus, Echo, bench, say  # noqa: E402: behind the path
 
-BOLT_MIN = 17  # The first whose instrumented programs run where code may lie anywhere.
+MACHINES = ["x86_64"]  # Where this was tried.
 CLUSTER_NODES = 4  # With three copies: some nodes are asked for what they do not own.
 SECONDS = 2  # Of each load. A counting program is half as fast.
 KEYS = 20_000
-# A profile of less is one of a program that did not run, or of another one.
+# Less are those of another program.
 FUNCTIONS_MIN = 1000
 OPTIMISATIONS = ["-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",
-                 "-split-eh", "-icf=1", "-plt=hot", "-use-gnu-stack"]
+                 "-split-eh", "-plt=hot"]
 
 
 class Failed(Exception):
@@ -51,16 +52,12 @@ def arguments():
 
 def bolt(name):
     """One of LLVM's programs, as Debian names them: the newest."""
-    def version(path):
-        return int(re.search(r"llvm-(\d+)", path).group(1))
-
-    found = [path for path in glob.glob(f"/usr/lib/llvm-*/bin/{name}") if version(path) >= BOLT_MIN]
-    if found:
-        return max(found, key=version)
-    path = shutil.which(name)
-    if path is None:
+    found = glob.glob(f"/usr/lib/llvm-*/bin/{name}")
+    if not found and shutil.which(name):
+        found = [os.path.realpath(shutil.which(name))]  # It looks for its runtime beside itself, not beside a link.
+    if not found:
         raise Failed(f"{name} is missing; on Debian 12: apt-get install bolt-19")
-    return os.path.realpath(path)  # It looks for its runtime beside itself, not beside a link.
+    return max(found, key=lambda path: [int(number) for number in re.findall(r"llvm-(\d+)", path)])
 
 
 def run(*words):
@@ -71,13 +68,14 @@ def run(*words):
 
 
 # --- loads ------------------------------------------------------------------------------------------
+# Each returns the processes whose profiles it is about.
 
 def load_cluster(program, client, folder):
-    """What clients do most; the program is its own client, which is laid out alike."""
+    """What clients do most; the program is its own client, which is ordered alike."""
     with Annulus(folder, CLUSTER_NODES, 3, binary=program) as cluster:
         def load(mode, clients, reads, *more, **options):
             bench(cluster.endpoints, mode, clients, reads, SECONDS, keys=KEYS, warm_up=0, more=more, binary=client,
-                  **options)
+                  failures_allowed=True, **options)
 
         load("unary", 64, 0, fill=True)
         load("unary", 64, 1)
@@ -86,15 +84,19 @@ def load_cluster(program, client, folder):
         load("pipeline", 512, 1)
         load("batch", 8, 0.5, group=32)
         load("unary", 64, 0.5, "--workload", "e")
+        return cluster.pids()
 
 
 def load_echo(program, client, folder):
+    pids = []
     for kind in ("queue", "callbacks"):
         with Echo(folder / kind, kind, binary=program) as server:
+            pids.append(server.running[0].pid)
             server.bench("unary", 64, 0, SECONDS, warm_up=0, binary=client)
             server.bench("unary", 64, 1, SECONDS, warm_up=0, binary=client)
             if kind == "queue":  # The other has no streams.
                 server.bench("pipeline", 512, 0, SECONDS, warm_up=0, binary=client)
+    return pids
 
 
 LOADS = {"cluster": load_cluster, "echo": load_echo}
@@ -102,40 +104,57 @@ LOADS = {"cluster": load_cluster, "echo": load_echo}
 # ----------------------------------------------------------------------------------------------------
 
 
-def tune(options, folder):
-    counting, profile, output = folder / "counting", folder / "profile", folder / "output"
-    say("tune: the program that counts where it goes")
-    run(bolt("llvm-bolt"), options.program, "-instrument", "-o", counting, f"--instrumentation-file={profile}",
-        "--instrumentation-file-append-pid")
-    say(f"tune: the load ({options.load})")
-    try:
-        LOADS[options.load](counting, options.client or counting, folder / "load")
-    except RuntimeError as error:
-        raise Failed(f"the load failed: {error}") from error
-    parts = sorted(folder.glob("profile.*.fdata"))  # One of each process that has ended by itself.
-    if not parts:
-        raise Failed("no process of the load left a profile")
-    run(bolt("merge-fdata"), *parts, "-o", profile)
-    say("tune: the new order")
-    log = run(bolt("llvm-bolt"), options.program, "-data", profile, "-o", output, *OPTIMISATIONS)
+def profile_of_load(options, counting, folder):
+    """The file with what all processes of the load counted."""
+    profile = folder / "profile"
+    pids = LOADS[options.load](counting, options.client or counting, folder / "load")
+    # A process writes its own as it ends by itself.
+    silent = [pid for pid in pids if not (folder / f"profile.{pid}.fdata").exists()]
+    if silent:
+        raise Failed(f"{len(silent)} of {len(pids)} servers of the load left no profile: they did not end by themselves")
+    run(bolt("merge-fdata"), *sorted(folder.glob("profile.*.fdata")), "-o", profile)
+    return profile
+
+
+def check(program, log):
     known = re.search(r"(\d+) out of \d+ functions in the binary .* have non-empty execution profile", log)
     if known is None or int(known.group(1)) < FUNCTIONS_MIN:
         raise Failed(f"the profile does not fit the program:\n{log[-3000:]}")
-    run(output, "--help")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    # Whoever runs the old one keeps it.
-    with contextlib.suppress(FileNotFoundError):
-        options.output.unlink()
-    shutil.move(output, options.output)
-    say(f"tune: {options.output}, by a profile of {known.group(1)} functions")
+    # Without this header glibc makes the stacks of threads executable.
+    if not re.search(r"GNU_STACK.* RW ", run("readelf", "-lW", program)):
+        raise Failed("the stacks of the new program would be executable")
+    run(program, "--help")
+    return known.group(1)
+
+
+def tune(options, folder):
+    counting, output = folder / "counting", folder / "output"
+    say("tune: the program that counts where it goes")
+    run(bolt("llvm-bolt"), options.program, "-instrument", "-o", counting,
+        f"--instrumentation-file={folder / 'profile'}", "--instrumentation-file-append-pid")
+    say(f"tune: the load ({options.load})")
+    profile = profile_of_load(options, counting, folder)
+    say("tune: the new order")
+    log = run(bolt("llvm-bolt"), options.program, "-data", profile, "-o", output, *OPTIMISATIONS)
+    functions = check(output, log)
+    os.replace(output, options.output)  # Whoever runs the old one keeps it.
+    say(f"tune: {options.output}, by a profile of {functions} functions")
 
 
 def main():
+    # As Ctrl-C: what was started is ended.
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda *_: sys.exit(143))
     options = arguments()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    if platform.machine() not in MACHINES:
+        say(f"tune: left as it is: this was not tried on {platform.machine()}")
+        run("strip", "--strip-debug", "-o", options.output, options.program)
+        return
     try:
-        with tempfile.TemporaryDirectory(prefix="annulus-tune-") as folder:
-            tune(options, pathlib.Path(folder))
-    except Failed as error:
+        with tempfile.TemporaryDirectory(prefix="tune-", dir=options.output.parent) as folder:
+            tune(options, pathlib.Path(folder).resolve())
+    except (Failed, RuntimeError, OSError, subprocess.SubprocessError) as error:
         sys.exit(f"tune: {error}")
 
 
