@@ -42,26 +42,23 @@ void Fill(pb::GetResponse* response) {
   response->set_context(std::string(kContextBytes, 'c'));
 }
 
-// SIGTERM, on a thread of its own. Made before gRPC's first thread, which would take the signal.
-class Termination {
- public:
-  Termination() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  void Then(std::function<void()> stop) {
-    thread_ = std::jthread([this, stop = std::move(stop)] {
-      int signal = 0;
-      sigwait(&signals_, &signal);
-      stop();
-    });
-  }
+// Keeps SIGTERM from all threads that are started from now on: gRPC's would take it.
+sigset_t KeepTermination() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
 
- private:
-  sigset_t signals_;
-  std::jthread thread_;
-};
+// Awaits the signal on a thread of its own. What `stop` uses outlives that thread.
+std::jthread AtTermination(sigset_t signals, std::function<void()> stop) {
+  return std::jthread([signals, stop = std::move(stop)] {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    stop();
+  });
+}
 
 // One posted unary call; it posts itself again.
 template <class Request, class Response>
@@ -192,7 +189,7 @@ std::unique_ptr<grpc::Server> Start(grpc::ServerBuilder* builder, const std::str
 }  // namespace
 
 int ServeOnQueue(const std::string& address) {
-  Termination termination;
+  const sigset_t termination = KeepTermination();
   pb::KVStore::AsyncService service;
   grpc::ServerBuilder builder;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
@@ -210,7 +207,7 @@ int ServeOnQueue(const std::string& address) {
   }
   new StreamEcho(&service, queue.get());
   grpc::Alarm stopped;
-  termination.Then([&] {
+  const std::jthread stopper = AtTermination(termination, [&] {
     server->Shutdown(std::chrono::system_clock::now());
     stopped.Set(queue.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), nullptr);
   });
@@ -224,12 +221,13 @@ int ServeOnQueue(const std::string& address) {
 }
 
 int ServeWithCallbacks(const std::string& address) {
-  Termination termination;
+  const sigset_t termination = KeepTermination();
   CallbackEcho service;
   grpc::ServerBuilder builder;
   const std::unique_ptr<grpc::Server> server = Start(&builder, address, &service);
   if (server == nullptr) return 1;
-  termination.Then([&] { server->Shutdown(std::chrono::system_clock::now()); });
+  const std::jthread stopper =
+      AtTermination(termination, [&] { server->Shutdown(std::chrono::system_clock::now()); });
   server->Wait();
   return 0;
 }

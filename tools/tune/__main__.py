@@ -147,11 +147,11 @@ def main():
         signal.signal(end, lambda *_: sys.exit(143))
     options = arguments()
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    if platform.machine() not in MACHINES:
-        say(f"tune: left as it is: this was not tried on {platform.machine()}")
-        run("strip", "--strip-debug", "-o", options.output, options.program)
-        return
     try:
+        if platform.machine() not in MACHINES:
+            say(f"tune: left as it is: this was not tried on {platform.machine()}")
+            run("strip", "--strip-debug", "-o", options.output, options.program)
+            return
         with tempfile.TemporaryDirectory(prefix="tune-", dir=options.output.parent) as folder:
             tune(options, pathlib.Path(folder).resolve())
     except (Failed, RuntimeError, OSError, subprocess.SubprocessError) as error:
